@@ -1,0 +1,59 @@
+package v1alpha1
+
+// Types of conditions. Ready, Reconciling and Stalled mean what they mean to kstatus.
+const (
+	// ReadyCondition: the newest revision is here (Repository), or applied and healthy (Overlay).
+	ReadyCondition = "Ready"
+	// ReconcilingCondition: the agent is at work on it. Absent when it is not.
+	ReconcilingCondition = "Reconciling"
+	// StalledCondition: it cannot go on until somebody changes something. Absent when it can.
+	StalledCondition = "Stalled"
+	// HealthyCondition: all applied objects are healthy.
+	HealthyCondition = "Healthy"
+)
+
+// Reasons of conditions and events.
+const (
+	// SucceededReason: everything is as Git says.
+	SucceededReason = "Succeeded"
+	// ProgressingReason: at work, or waiting for objects to become healthy.
+	ProgressingReason = "Progressing"
+	// SuspendedReason: spec.suspend is set.
+	SuspendedReason = "Suspended"
+	// InvalidSpecReason: a field of the spec is wrong in a way the API server did not see.
+	InvalidSpecReason = "InvalidSpec"
+	// AccessDeniedReason: a reference to another namespace is locked down.
+	AccessDeniedReason = "AccessDenied"
+
+	// AuthenticationFailedReason: the remote did not let the agent in.
+	AuthenticationFailedReason = "AuthenticationFailed"
+	// FetchFailedReason: the remote could not be read.
+	FetchFailedReason = "FetchFailed"
+	// ReferenceNotFoundReason: the remote has no such branch, tag or commit.
+	ReferenceNotFoundReason = "ReferenceNotFound"
+
+	// RepositoryNotReadyReason: the Repository is missing or has no revision yet.
+	RepositoryNotReadyReason = "RepositoryNotReady"
+	// DependencyNotReadyReason: an Overlay in dependsOn is missing or not Ready.
+	DependencyNotReadyReason = "DependencyNotReady"
+	// RenderFailedReason: Kustomize could not build the directory.
+	RenderFailedReason = "RenderFailed"
+	// PlanRefusedReason: the plan holds a change that must not be made.
+	PlanRefusedReason = "PlanRefused"
+	// PruneRefusedReason: the plan would delete more than is done without being asked to.
+	PruneRefusedReason = "PruneRefused"
+	// ApplyFailedReason: objects could not be applied.
+	ApplyFailedReason = "ApplyFailed"
+	// PruneFailedReason: objects could not be deleted.
+	PruneFailedReason = "PruneFailed"
+	// UnhealthyReason: objects are applied but not healthy.
+	UnhealthyReason = "Unhealthy"
+	// HealthTimeoutReason: objects did not become healthy within spec.timeout.
+	HealthTimeoutReason = "HealthTimeout"
+	// DriftedReason: objects differ from Git and are not corrected, as spec.drift asks.
+	DriftedReason = "Drifted"
+	// DriftCorrectedReason: objects had been changed and were put back.
+	DriftCorrectedReason = "DriftCorrected"
+	// DriftFightReason: somebody keeps changing an object back; correcting it waits.
+	DriftFightReason = "DriftFight"
+)

@@ -1,0 +1,35 @@
+package v1alpha1
+
+// Labels that the agent sets on every object it applies.
+const (
+	// OverlayLabel holds the name of the Overlay that owns the object.
+	OverlayLabel = "sluice.dev/overlay"
+	// OverlayNamespaceLabel holds the namespace of the Overlay that owns the object.
+	OverlayNamespaceLabel = "sluice.dev/overlay-namespace"
+)
+
+// Annotations that people set.
+const (
+	// ForceAnnotation on an applied object: a comma-separated list of fields (take over fields
+	// of other managers), replace (delete and recreate when an immutable field changes) and
+	// owner (take the object over from another owner).
+	ForceAnnotation = "sluice.dev/force"
+	// PruneAnnotation on an applied object: disabled keeps it in the cluster when it leaves Git.
+	PruneAnnotation = "sluice.dev/prune"
+	// ApplyAnnotation on an applied object: once creates it and never changes it; never leaves it alone.
+	ApplyAnnotation = "sluice.dev/apply"
+	// SubstituteAnnotation on an applied object: enabled or disabled.
+	SubstituteAnnotation = "sluice.dev/substitute"
+
+	// AllowPruneAnnotation on an Overlay: the commit (at least 7 hexadecimal digits) that may
+	// prune everything, or a namespace with objects of other Overlays.
+	AllowPruneAnnotation = "sluice.dev/allow-prune"
+	// NoteAnnotation on an Overlay: why it was suspended, for people.
+	NoteAnnotation = "sluice.dev/note"
+)
+
+// Finalizer keeps a deleted Overlay until its objects are dealt with.
+const Finalizer = "sluice.dev/finalizer"
+
+// FieldManager is the name under which the agent owns fields.
+const FieldManager = "sluice"

@@ -1,0 +1,152 @@
+package v1alpha1
+
+import (
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// RepositoryKind is the kind of a Repository.
+const RepositoryKind = "Repository"
+
+// RepositorySpec says where Git is, which commit to follow and how to be let in.
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('ssh://') && !self.url.matches('^[^/]+@[^/]+:') || has(self.secretRef)",message="an SSH url needs secretRef: a Secret with the keys identity and known_hosts"
+type RepositorySpec struct {
+	// URL of the repository: https://host/path, ssh://user@host[:port]/path or user@host:path.
+	// http:// and file:// are refused unless the agent was started with --allow-insecure-git.
+	// Credentials do not belong here but in the Secret that secretRef names.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern="^(https?|ssh|file)://.+$|^[^/@:]+@[^/:]+:.+$"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/@]*:[^/@]*@')",message="the url must not contain a password: put it into the Secret that secretRef names"
+	// +required
+	URL string `json:"url"`
+
+	// Ref says which commit to follow. The default is the branch that the remote's HEAD names.
+	// +optional
+	Ref *RepositoryRef `json:"ref,omitempty"`
+
+	// Interval between two looks at the remote, at least 1s. A look is one request that lists the
+	// references; commits are transferred only when the wanted one moved. A webhook or the
+	// annotation reconcile.fluxcd.io/requestedAt makes the agent look at once. Default 1m.
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
+	// +optional
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// Timeout of one look at the remote including the transfer. Default 1m.
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="timeout must be at least 1s"
+	// +optional
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+
+	// SecretRef names a Secret of the same namespace with what it takes to be let in. Keys:
+	// username and password (basic), bearerToken, identity with known_hosts and optionally
+	// password for the key's passphrase (SSH), ca.crt (the server's certificate authority),
+	// tls.crt with tls.key (client certificate). They are the keys Flux uses.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// ProxySecretRef names a Secret of the same namespace with the keys address (the proxy's
+	// URL: http, https or socks5), and optionally username and password.
+	// +optional
+	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
+
+	// Suspend stops looking at the remote. What was fetched before stays usable.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// RepositoryRef selects a commit. Branch may be combined with commit; the others stand alone.
+// +kubebuilder:validation:XValidation:rule="[has(self.tag), has(self.semver), has(self.name), has(self.commit) || has(self.branch)].filter(x, x).size() <= 1",message="give one of branch, tag, semver, name or commit (commit may go with branch)"
+type RepositoryRef struct {
+	// Branch to follow, for instance main.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Branch string `json:"branch,omitempty"`
+
+	// Tag to follow, for instance v1.4.2. An annotated tag stands for the commit it points at.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Tag string `json:"tag,omitempty"`
+
+	// SemVer follows the highest tag in this range, for instance ">=1.4 <2".
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	SemVer string `json:"semver,omitempty"`
+
+	// Name is a full reference name, for instance refs/pull/420/head.
+	// +kubebuilder:validation:Pattern="^refs/.+$"
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Commit pins one commit by its full SHA-1: 40 hexadecimal digits.
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{40}$"
+	// +optional
+	Commit string `json:"commit,omitempty"`
+}
+
+// RepositoryStatus is what the agent saw at the remote.
+type RepositoryStatus struct {
+	// ObservedGeneration is the metadata.generation that this status answers.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready (the wanted commit is here), Reconciling (at work on it), Stalled (it
+	// cannot become Ready until somebody changes something).
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Revision is the commit last fetched, as main@sha1:<commit>.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+
+	// SyncedRevision is the newest revision that every Overlay of this Repository has reached:
+	// applied and healthy, or found to be untouched by it.
+	// +optional
+	SyncedRevision string `json:"syncedRevision,omitempty"`
+
+	// LastHandledReconcileAt is the value of the annotation reconcile.fluxcd.io/requestedAt that
+	// was answered last.
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+}
+
+// Repository is a Git repository: where it is, how to reach it, which commit to follow.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=repo;repos,categories=sluice
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Synced",type=string,JSONPath=`.status.syncedRevision`,priority=1
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Repository struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   RepositorySpec   `json:"spec,omitempty"`
+	Status RepositoryStatus `json:"status,omitempty"`
+}
+
+// RepositoryList is a list of Repositories.
+// +kubebuilder:object:root=true
+type RepositoryList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Repository `json:"items"`
+}
+
+// GetConditions returns the status conditions.
+func (r *Repository) GetConditions() []metav1.Condition { return r.Status.Conditions }
