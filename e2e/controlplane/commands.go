@@ -31,13 +31,27 @@ var commands = map[string]func() int{
 	"kube-proxy":              component(proxy.NewProxyCommand),
 	"kubectl":                 runKubectl,
 	"kwok":                    runKwok,
-	"up":                      component(newUpCommand),
+	"kubeconfig":              plain(newKubeconfigCommand),
+	"up":                      plain(newUpCommand),
 }
 
 // component builds the command only when it is the one to run: every Kubernetes
 // component registers flags and feature gates in globals while it is being built.
 func component(build func() *cobra.Command) func() int {
 	return func() int { return cli.Run(build()) }
+}
+
+// plain runs a command of this binary's own.
+func plain(build func() *cobra.Command) func() int {
+	return func() int {
+		command := build()
+		command.SilenceUsage = true
+		command.SetArgs(os.Args[1:])
+		if err := command.Execute(); err != nil {
+			return 1 // cobra has printed it
+		}
+		return 0
+	}
 }
 
 func runEtcd() int {

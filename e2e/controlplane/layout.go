@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// layout is the directory of one control plane. Its root is absolute.
+type layout string
+
+func newLayout(dir string) (layout, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	l := layout(root)
+	for _, sub := range []string{"logs", "run", "pki", "etcd"} {
+		if err := os.MkdirAll(l.path(sub), 0o700); err != nil {
+			return "", fmt.Errorf("making the directory of the control plane: %w", err)
+		}
+	}
+	// A ready file of an earlier run must not vouch for this one.
+	if err := os.Remove(l.ready()); err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	return l, nil
+}
+
+func (l layout) path(elements ...string) string {
+	return filepath.Join(append([]string{string(l)}, elements...)...)
+}
+
+func (l layout) ready() string               { return l.path("ready") }
+func (l layout) kubeconfig() string          { return l.path("kubeconfig") }
+func (l layout) auditLog() string            { return l.path("audit.log") }
+func (l layout) pki(name string) string      { return l.path("pki", name) }
+func (l layout) log(component string) string { return l.path("logs", component+".log") }
+func (l layout) pid(component string) string { return l.path("run", component+".pid") }
+
+// etcdSocket is etcd's address as its clients and servers see it. A Unix socket's path may
+// have 107 bytes and a test's temporary directory alone can have more, so the path goes by
+// way of the working directory, which is the layout's root in every process of the family.
+func (l layout) etcdSocket(name string) string {
+	return "/proc/self/cwd/" + name + ".sock"
+}
