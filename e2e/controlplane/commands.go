@@ -32,6 +32,7 @@ var commands = map[string]func() int{
 	"kubectl":                 runKubectl,
 	"kwok":                    runKwok,
 	"kubeconfig":              plain(newKubeconfigCommand),
+	"simulate":                plain(newSimulateCommand),
 	"up":                      plain(newUpCommand),
 }
 

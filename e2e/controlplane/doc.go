@@ -13,6 +13,18 @@
 // is kubectl. Components run in processes of their own because logging, feature gates and
 // signal handlers are global in all of them.
 //
+// Pods do as their annotations say:
+//
+//	fake.sluice.dev/pod: Pending          never starts
+//	fake.sluice.dev/pod: Crash            runs, never gets ready: CrashLoopBackOff
+//	fake.sluice.dev/pod: Fail             ends with exit code 1
+//	fake.sluice.dev/pod: Run              of a Job: never completes
+//	fake.sluice.dev/ready-after: 10s      gets ready later
+//	fake.sluice.dev/complete-after: 10s   of a Job: completes later
+//
+// and "controlplane simulate" walks custom resources through kwok Stages, in place of the
+// controllers they are for.
+//
 // What goes in: a directory. What comes out: a kubeconfig and, in DIR/audit.log, every call
 // a client made. What it never does: listen on anything but the given address, reach another
 // machine (the Service range lies on loopback), or leave a process behind.

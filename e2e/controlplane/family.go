@@ -34,15 +34,15 @@ func newFamily(l layout) *family {
 	return f
 }
 
-// start runs this binary as the given component, its output going to the component's log.
-func (f *family) start(component string, flags []string) error {
-	log, err := os.Create(f.layout.log(component))
+// start runs this binary as the given command. Its output goes to the log of that name.
+func (f *family) start(command, name string, flags []string) error {
+	log, err := os.Create(f.layout.log(name))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 
-	child := exec.Command("/proc/self/exe", append([]string{component}, flags...)...)
+	child := exec.Command("/proc/self/exe", append([]string{command}, flags...)...)
 	child.Args[0] = "controlplane"
 	child.Dir = string(f.layout) // etcd's sockets are relative to it
 	child.Stdout, child.Stderr = log, log
@@ -51,15 +51,15 @@ func (f *family) start(component string, flags []string) error {
 	started := make(chan error)
 	f.spawn <- func() { started <- child.Start() }
 	if err := <-started; err != nil {
-		return fmt.Errorf("starting %s: %w", component, err)
+		return fmt.Errorf("starting %s: %w", name, err)
 	}
 	f.members = append(f.members, child)
 	f.waiting.Go(func() {
 		_ = child.Wait() // ProcessState says it all
 		f.ended <- fmt.Errorf("%s ended (%s); the end of its log %s:\n%s",
-			component, child.ProcessState, f.layout.log(component), tail(f.layout.log(component), 2000))
+			name, child.ProcessState, f.layout.log(name), tail(f.layout.log(name), 2000))
 	})
-	return os.WriteFile(f.layout.pid(component), []byte(strconv.Itoa(child.Process.Pid)), 0o644)
+	return os.WriteFile(f.layout.pid(name), []byte(strconv.Itoa(child.Process.Pid)), 0o644)
 }
 
 // kill ends all components at once and waits for them. A graceful stop takes seconds and

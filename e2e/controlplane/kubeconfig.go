@@ -22,11 +22,15 @@ func newKubeconfigCommand() *cobra.Command {
 			if dir == "" || out == "" || who.user == "" {
 				return errors.New("--dir, --out and --user are required")
 			}
-			existing, err := clientcmd.LoadFromFile(layout(dir).kubeconfig())
+			l, err := existingLayout(dir)
 			if err != nil {
 				return err
 			}
-			ca, err := loadAuthority(layout(dir), "ca")
+			existing, err := clientcmd.LoadFromFile(l.kubeconfig())
+			if err != nil {
+				return err
+			}
+			ca, err := loadAuthority(l, "ca")
 			if err != nil {
 				return err
 			}

@@ -27,6 +27,19 @@ func newLayout(dir string) (layout, error) {
 	return l, nil
 }
 
+// existingLayout is the directory of a control plane that runs.
+func existingLayout(dir string) (layout, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	l := layout(root)
+	if _, err := os.Stat(l.ready()); err != nil {
+		return "", fmt.Errorf("no control plane is ready in %s: %w; start one with controlplane up --dir", dir, err)
+	}
+	return l, nil
+}
+
 func (l layout) path(elements ...string) string {
 	return filepath.Join(append([]string{string(l)}, elements...)...)
 }

@@ -29,10 +29,10 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.port, "port", 0, "port of the API server (default: any free one)")
 	flags.StringVar(&o.serviceRange, "service-range", "127.96.0.0/16", "addresses of Services; calls to them leave the machine unless the range is on loopback or kube-proxy runs")
 	flags.IntVar(&o.nodes, "nodes", 1, "number of fake nodes")
-	flags.StringArrayVar(&o.stageFiles, "kwok-stages", nil, "file with further kwok Stages of built-in kinds; may be repeated")
+	flags.StringArrayVar(&o.stageFiles, "kwok-stages", nil, "file with further kwok Stages of built-in kinds (for others see controlplane simulate); may be repeated")
 	flags.BoolVar(&o.webhooks, "webhooks", false, "call admission webhooks (off: a platform whose webhook servers do not run can be applied)")
 	flags.StringArrayVar(&o.apiServerFlags, "apiserver-flag", nil, "further flag of kube-apiserver, as --name=value; may be repeated")
-	flags.BoolVar(&o.followStdin, "follow-stdin", false, "stop when standard input is closed, as it is when the process at its other end dies")
+	registerFollowStdin(flags, &o.followStdin)
 }
 
 func (o *options) validate() error {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	nodestages "sigs.k8s.io/kwok/kustomize/stage/node/fast"
 	podstages "sigs.k8s.io/kwok/kustomize/stage/pod/fast"
@@ -19,8 +20,8 @@ var ownStages embed.FS
 func writeStages(l layout, further []string) ([]string, error) {
 	stages := map[string]string{
 		"node-initialize.yaml": nodestages.DefaultNodeInit,
-		"pod-ready.yaml":       podstages.DefaultPodReady,
-		"pod-complete.yaml":    podstages.DefaultPodComplete,
+		"pod-ready.yaml":       steered(podstages.DefaultPodReady, "ready-after", "Pending", "Crash", "Fail"),
+		"pod-complete.yaml":    steered(podstages.DefaultPodComplete, "complete-after", "Run"),
 		"pod-delete.yaml":      podstages.DefaultPodDelete,
 	}
 	own, err := fs.Glob(ownStages, "stages/*.yaml")
@@ -43,15 +44,37 @@ func writeStages(l layout, further []string) ([]string, error) {
 		}
 		files = append(files, file)
 	}
-	for _, file := range further {
-		absolute, err := filepath.Abs(file)
+	given, err := absolutePaths(further)
+	return append(files, given...), err
+}
+
+func absolutePaths(files []string) ([]string, error) {
+	var paths []string
+	for _, file := range files {
+		path, err := filepath.Abs(file)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := os.Stat(absolute); err != nil {
-			return nil, fmt.Errorf("--kwok-stages: %w", err)
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("a file with kwok Stages: %w", err)
 		}
-		files = append(files, absolute)
+		paths = append(paths, path)
 	}
-	return files, nil
+	return paths, nil
+}
+
+// steered changes a Stage of kwok's so that annotations of the pod steer it:
+// fake.sluice.dev/pod set to one of the exempt fates keeps the pod from it, and
+// fake.sluice.dev/DELAY puts it off for a duration ("10s").
+func steered(stage, delay string, exempt ...string) string {
+	stage = strings.Replace(stage, "    matchExpressions:\n", fmt.Sprintf(`    matchExpressions:
+    - key: '.metadata.annotations["fake.sluice.dev/pod"]'
+      operator: 'NotIn'
+      values: [%s]
+`, strings.Join(exempt, ", ")), 1)
+	return strings.Replace(stage, "  next:\n", fmt.Sprintf(`  delay:
+    durationFrom:
+      expressionFrom: '.metadata.annotations["fake.sluice.dev/%s"]'
+  next:
+`, delay), 1)
 }

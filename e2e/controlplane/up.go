@@ -7,10 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,14 +28,8 @@ func newUpCommand() *cobra.Command {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			ctx, stop := untilStopped(o.followStdin)
 			defer stop()
-			if o.followStdin {
-				go func() {
-					_, _ = io.Copy(io.Discard, os.Stdin)
-					stop()
-				}()
-			}
 			err := up(ctx, o, command.OutOrStdout())
 			if ctx.Err() != nil {
 				return nil // stopped on request, whatever that cut short
@@ -87,7 +79,7 @@ func up(ctx context.Context, o options, out io.Writer) error {
 	defer components.kill()
 	defer os.Remove(l.ready())
 
-	if err := components.start("kube-apiserver", kubeAPIServer(l, o, portNumber)); err != nil {
+	if err := components.start("kube-apiserver", "kube-apiserver", kubeAPIServer(l, o, portNumber)); err != nil {
 		return err
 	}
 	if err := components.attend(ctx, func(ctx context.Context) error { return awaitAPI(ctx, l) }); err != nil {
@@ -101,7 +93,7 @@ func up(ctx context.Context, o options, out io.Writer) error {
 		{"kube-scheduler", kubeScheduler(l)},
 		{"kwok", kwok(l, stageFiles)},
 	} {
-		if err := components.start(c.name, c.flags); err != nil {
+		if err := components.start(c.name, c.name, c.flags); err != nil {
 			return err
 		}
 	}
