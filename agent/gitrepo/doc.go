@@ -1,0 +1,56 @@
+// Package gitrepo brings commits from a Git server into a local mirror and reads their
+// files from there.
+//
+// What goes in: a [Remote] (where the repository is and how to reach it), a [Want] (which
+// commit), a directory. What comes out: a [Fetched] with the agent.Revision that was
+// found, and a [Tree] with its files. What it never does: run a program or a shell, check
+// files out, follow a link, write to the remote, keep global state, or put a credential
+// into an error.
+//
+// # Fetching
+//
+// [Mirror.Fetch] asks the remote for its references, one round trip, and looks the wanted
+// one up in the answer; names are only ever compared, never handed to anything. If the
+// mirror has the commit, that was all. Otherwise it tries, in this order,
+//
+//  1. an incremental fetch, which tells the server what the mirror has,
+//  2. a shallow clone of that one commit, for a new mirror and whenever the first is
+//     refused, incomplete, or larger than a clone would be,
+//  3. a full clone, for servers that know no shallow clones and for commits that a server
+//     only gives away as part of a branch's history.
+//
+// A mirror begins shallow, yet tells the server that it has its commits as if it had their
+// history too. That is what makes the next commit cost milliseconds, and it is a white
+// lie: after a rollback, a force push, or a merge of an old branch the server may leave
+// out objects that only the history holds. So nothing is believed: before a commit counts
+// as fetched, its tree is compared with the newest commit known to be whole, and every
+// object that differs has to be there. If one is missing, the next attempt follows.
+//
+// # The mirror on disk
+//
+// A mirror is a directory of generations, each a bare Git repository of packs:
+//
+//	000001.git/objects/pack/pack-….pack, pack-….idx
+//	000001.git/tips      the commits that are whole, oldest first
+//	000001.git/damaged   exists once somebody could not read what should be there
+//	000002.git/…
+//
+// The highest number is the current one. Every file is written under another name and
+// renamed, the pack before its index and the index before the tip, so that a crash leaves
+// nothing behind that looks whole but is not. Each fetch that transfers something adds a
+// pack. When the packs are too many or too large, the next fetch clones into a new
+// generation, which appears by a rename, and the generation before it stays until the next
+// time; so what has been fetched stays readable for at least a hundred fetches more. A
+// damaged generation is replaced the same way: a mirror that broke costs a clone, never
+// an error.
+//
+// One process writes to a mirror; any number may read, at any time. A Tree opens the packs
+// when it is made and keeps them open: a generation that is removed meanwhile stays
+// readable for it, and the next [OpenTree] finds the new one.
+//
+// # Limits
+//
+// Git servers and repositories are not trusted. The list of references, the pack, one
+// object, all objects of a pack together, delta chains and one file have upper bounds; a
+// context without a deadline gets one; declared sizes are checked before memory is taken.
+package gitrepo
