@@ -20,9 +20,12 @@ func newLayout(dir string) (layout, error) {
 			return "", fmt.Errorf("making the directory of the control plane: %w", err)
 		}
 	}
-	// A ready file of an earlier run must not vouch for this one.
-	if err := os.Remove(l.ready()); err != nil && !os.IsNotExist(err) {
-		return "", err
+	// A ready file of an earlier run must not vouch for this one, and requests that were
+	// under way when it was killed would stay unanswered on the record.
+	for _, file := range []string{l.ready(), l.auditLog()} {
+		if err := os.RemoveAll(file); err != nil {
+			return "", err
+		}
 	}
 	return l, nil
 }

@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Simulate stands in for a controller that does not run: until the cluster stops, custom
+// resources are walked through the given kwok Stages (YAML documents). The kinds they name
+// must exist. It returns when the Stages are in force; name labels the log, kwok-NAME.
+func (c *Cluster) Simulate(ctx context.Context, name, stages string) error {
+	file := filepath.Join(c.Dir, "run", "simulate-"+name+".yaml")
+	if err := os.WriteFile(file, []byte(stages), 0o644); err != nil {
+		return err
+	}
+	simulator, err := startProcess(c.binary, c.Log("simulate-"+name), "simulate", "--dir="+c.Dir, "--name="+name, "--stages="+file)
+	if err != nil {
+		return err
+	}
+	c.simulators = append(c.simulators, simulator)
+	for {
+		log, _ := os.ReadFile(c.Log("kwok-" + name)) // not there at first
+		if bytes.Contains(log, []byte(`"watching stages"`)) {
+			return nil
+		}
+		select {
+		case <-simulator.done:
+			return simulator.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("simulation %s did not start: %w; the log ends:\n%s", name, ctx.Err(), lastLines(log))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
