@@ -1,0 +1,260 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+)
+
+// Apply sends one object by server-side apply under the given field manager. With force it
+// takes over fields that others own. Only metadata comes back.
+func (s *Session) Apply(ctx context.Context, o agent.Object, manager string, force bool) (agent.Live, error) {
+	client, err := s.metadataOf(o)
+	if err != nil {
+		return agent.Live{}, err
+	}
+	got, err := client.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(manager, force, false))
+	if err != nil {
+		return agent.Live{}, explain(o.Ref, s.account, err)
+	}
+	return s.observe(o.Ref, got), nil
+}
+
+// observe takes an own write into what is known, ahead of the watch. The health of an object
+// that the write changed is open until its watch shows it.
+func (s *Session) observe(ref agent.Ref, got *metav1.PartialObjectMetadata) agent.Live {
+	live := sight(ref.GroupKind(), got)
+	via := watchKey{GroupKind: ref.GroupKind()}
+	before, known := s.Seen(ref)
+	if known && before.ResourceVersion >= live.ResourceVersion && before.UID == live.UID {
+		return before
+	}
+	s.mu.Lock()
+	if before, known := s.seen[ref]; known {
+		via = before.via
+	}
+	s.seen[ref] = sighting{live: live, via: via}
+	s.mu.Unlock()
+	return live
+}
+
+// DryRun asks the API server what applying an object would give, without writing.
+func (s *Session) DryRun(ctx context.Context, o agent.Object, force bool) (*unstructured.Unstructured, error) {
+	client, err := s.dynamicOf(o)
+	if err != nil {
+		return nil, err
+	}
+	got, err := client.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(v1alpha1.FieldManager, force, true))
+	if err != nil {
+		return nil, explain(o.Ref, s.account, err)
+	}
+	return got, nil
+}
+
+// Creatable asks whether the object would be accepted if it were created anew. The API server
+// validates a create before it notices that the name is taken, so "already exists" is a yes.
+func (s *Session) Creatable(ctx context.Context, o agent.Object) error {
+	client, err := s.dynamicOf(o)
+	if err != nil {
+		return err
+	}
+	object := &unstructured.Unstructured{}
+	if err := json.Unmarshal(o.JSON, &object.Object); err != nil {
+		return fmt.Errorf("%s: %w", o.Ref, err)
+	}
+	_, err = client.Create(ctx, object, metav1.CreateOptions{
+		DryRun: []string{metav1.DryRunAll}, FieldManager: v1alpha1.FieldManager, FieldValidation: metav1.FieldValidationStrict,
+	})
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return explain(o.Ref, s.account, err)
+}
+
+// Get reads a whole object. It returns nil and no error when there is none.
+func (s *Session) Get(ctx context.Context, ref agent.Ref, version string) (*unstructured.Unstructured, error) {
+	client, err := s.dynamicOf(agent.Object{Ref: ref, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	got, err := client.Get(ctx, ref.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, explain(ref, s.account, err)
+	}
+	return got, nil
+}
+
+// Delete deletes an object if it still is the one with that UID, in the background. That it
+// is gone already is no error.
+func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string) error {
+	client, err := s.metadataOf(agent.Object{Ref: ref, Version: version})
+	if err != nil {
+		return err
+	}
+	options := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}
+	if uid != "" {
+		options.Preconditions = &metav1.Preconditions{UID: new(types.UID(uid))}
+	}
+	err = client.Delete(ctx, ref.Name, options)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return explain(ref, s.account, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seen, known := s.seen[ref]; known && seen.live.UID == uid {
+		seen.live.Deleting = true
+		s.seen[ref] = seen
+	}
+	return nil
+}
+
+// Disown takes the ownership labels off an object, if it still is the one with that UID.
+func (s *Session) Disown(ctx context.Context, ref agent.Ref, version, uid string) error {
+	client, err := s.metadataOf(agent.Object{Ref: ref, Version: version})
+	if err != nil {
+		return err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid":    uid,
+		"labels": map[string]any{v1alpha1.OverlayLabel: nil, v1alpha1.OverlayNamespaceLabel: nil},
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = client.Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return explain(ref, s.account, err)
+	}
+	return nil
+}
+
+func patchOptions(manager string, force, dryRun bool) metav1.PatchOptions {
+	o := metav1.PatchOptions{FieldManager: manager, Force: &force, FieldValidation: metav1.FieldValidationStrict}
+	if dryRun {
+		o.DryRun = []string{metav1.DryRunAll}
+	}
+	return o
+}
+
+func (s *Session) metadataOf(o agent.Object) (metadata.ResourceInterface, error) {
+	m, err := s.mapping(o.GroupVersionKind())
+	if err != nil {
+		return nil, explainKind(o.GroupVersionKind(), err)
+	}
+	return s.metadata.Resource(m.Resource).Namespace(o.Ref.Namespace), nil
+}
+
+func (s *Session) dynamicOf(o agent.Object) (dynamic.ResourceInterface, error) {
+	m, err := s.mapping(o.GroupVersionKind())
+	if err != nil {
+		return nil, explainKind(o.GroupVersionKind(), err)
+	}
+	return s.dynamic.Resource(m.Resource).Namespace(o.Ref.Namespace), nil
+}
+
+// listFrom is the number of objects of one kind in one namespace from which on one list is
+// cheaper than as many gets.
+const listFrom = 8
+
+// Look reads the metadata of objects that no watch shows: new ones, and those that lost their
+// labels. It returns those that exist, and those that could not be looked at with the reason.
+func (s *Session) Look(ctx context.Context, objects []agent.Object) (map[agent.Ref]agent.Live, map[agent.Ref]error) {
+	type place struct {
+		schema.GroupVersionKind
+		namespace string
+	}
+	places := map[place][]agent.Object{}
+	for _, o := range objects {
+		p := place{o.GroupVersionKind(), o.Ref.Namespace}
+		places[p] = append(places[p], o)
+	}
+	found, failed := map[agent.Ref]agent.Live{}, map[agent.Ref]error{}
+	for p, of := range places {
+		if len(of) >= listFrom {
+			s.lookByList(ctx, p.GroupKind(), of, found, failed)
+			continue
+		}
+		for _, o := range of {
+			s.lookByGet(ctx, o, found, failed)
+		}
+	}
+	return found, failed
+}
+
+func (s *Session) lookByGet(ctx context.Context, o agent.Object, found map[agent.Ref]agent.Live, failed map[agent.Ref]error) {
+	client, err := s.metadataOf(o)
+	if err != nil {
+		failed[o.Ref] = err
+		return
+	}
+	got, err := client.Get(ctx, o.Ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		failed[o.Ref] = explain(o.Ref, s.account, err)
+	default:
+		found[o.Ref] = sight(o.Ref.GroupKind(), got)
+	}
+}
+
+func (s *Session) lookByList(ctx context.Context, gk schema.GroupKind, objects []agent.Object, found map[agent.Ref]agent.Live, failed map[agent.Ref]error) {
+	wanted := map[agent.Ref]bool{}
+	for _, o := range objects {
+		wanted[o.Ref] = true
+	}
+	client, err := s.metadataOf(objects[0])
+	for next := ""; err == nil; {
+		var page *metav1.PartialObjectMetadataList
+		page, err = client.List(ctx, metav1.ListOptions{Limit: 500, Continue: next})
+		if err != nil {
+			break
+		}
+		for i := range page.Items {
+			if ref := refOf(gk, &page.Items[i]); wanted[ref] {
+				found[ref] = sight(gk, &page.Items[i])
+			}
+		}
+		if next = page.Continue; next == "" {
+			return
+		}
+	}
+	for _, o := range objects {
+		failed[o.Ref] = explain(o.Ref, s.account, err)
+	}
+}
+
+// Instances counts the objects of the kind that a CRD defines, except those in without, up to
+// a page. A kind that is not served has none.
+func (s *Session) Instances(ctx context.Context, gvk schema.GroupVersionKind, without map[agent.Ref]bool) (int, error) {
+	m, err := s.mapping(gvk)
+	if err != nil {
+		return 0, nil
+	}
+	page, err := s.metadata.Resource(m.Resource).List(ctx, metav1.ListOptions{Limit: 500})
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, explainKind(gvk, err)
+	}
+	count := 0
+	for i := range page.Items {
+		if !without[refOf(gvk.GroupKind(), &page.Items[i])] {
+			count++
+		}
+	}
+	return count, nil
+}

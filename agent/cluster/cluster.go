@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/sluice-dev/sluice/agent"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// Cluster is one Kubernetes cluster.
+type Cluster struct {
+	config *rest.Config
+	mapper meta.RESTMapper
+	notify func(agent.Owner)
+
+	mu       sync.Mutex
+	sessions map[string]*Session
+}
+
+// New returns the cluster that config leads to. Whenever something that matters changes on
+// an object with ownership labels, notify is called with its owner; it must not block.
+func New(config *rest.Config, notify func(agent.Owner)) (*Cluster, error) {
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot set up a client for the cluster: %w", err)
+	}
+	mapper, err := newMapper(config, httpClient)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{config: config, mapper: mapper, notify: notify, sessions: map[string]*Session{}}, nil
+}
+
+// newMapper asks the API server for one group at a time and only when a kind of it is
+// needed, so that a group that does not answer is nobody else's trouble, and asks again for
+// a kind it does not know, so that new CRDs are found without a restart.
+func newMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
+	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("cannot set up discovery: %w", err)
+	}
+	return mapper, nil
+}
+
+// Account is a ServiceAccount in whose name work is done; the zero Account is the agent's own.
+type Account struct {
+	Namespace string
+	Name      string
+}
+
+// username is the name under which the API server knows the account.
+func (a Account) username() string {
+	if a.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf("system:serviceaccount:%s:%s", a.Namespace, a.Name)
+}
+
+// String names the account for people.
+func (a Account) String() string {
+	if a.Name == "" {
+		return "the agent's own account"
+	}
+	return "ServiceAccount " + a.Namespace + "/" + a.Name
+}
+
+// As returns the session of an account; sessions are kept and shared.
+func (c *Cluster) As(account Account) (*Session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := account.username()
+	if s, ok := c.sessions[name]; ok {
+		return s, nil
+	}
+	config := rest.CopyConfig(c.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: name}
+	dyn, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)
+	}
+	metaClient, err := metadata.NewForConfig(metadata.ConfigFor(config))
+	if err != nil {
+		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)
+	}
+	s := &Session{
+		account: account, mapper: c.mapper, dynamic: dyn, metadata: metaClient, notify: c.notify,
+		seen: map[agent.Ref]sighting{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
+	}
+	c.sessions[name] = s
+	return s, nil
+}
+
+// Session is the cluster as one account sees it. It may be used from several goroutines.
+type Session struct {
+	account  Account
+	mapper   meta.RESTMapper
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	notify   func(agent.Owner)
+
+	mu      sync.Mutex
+	seen    map[agent.Ref]sighting
+	watches map[watchKey]*watcher
+	needs   map[agent.Owner]map[watchKey]bool
+}

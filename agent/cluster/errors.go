@@ -1,0 +1,190 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Error is a refusal or failure of the cluster, sorted by what helps against it.
+type Error struct {
+	Class agent.Class
+	// Message says what is wrong and what to do, without naming the object.
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ClassOf returns the class of an error of this package, and Internal for any other.
+func ClassOf(err error) agent.Class {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	return agent.Internal
+}
+
+// explainKind explains why a kind could not be found.
+func explainKind(gvk schema.GroupVersionKind, err error) error {
+	if meta.IsNoMatchError(err) {
+		return &Error{agent.NoKind, fmt.Sprintf("the cluster does not know the kind %s in %s: install its CRD, or let the Overlay that brings it come first with dependsOn",
+			gvk.Kind, gvk.GroupVersion())}
+	}
+	return &Error{agent.Unavailable, fmt.Sprintf("the API group %s does not answer: %s", orCore(gvk.Group), brief(err))}
+}
+
+// explainWatch explains why a kind cannot be watched.
+func explainWatch(key watchKey, account Account, err error) error {
+	switch {
+	case apierrors.IsForbidden(err):
+		return &Error{agent.Forbidden, fmt.Sprintf("%s may not watch %s: grant it get, list and watch", account, key)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{agent.Unavailable, fmt.Sprintf("the API server gave no answer about %s within %s", key, syncPatience)}
+	case apierrors.IsNotFound(err):
+		return &Error{agent.NoKind, fmt.Sprintf("the cluster does not serve %s (yet)", key)}
+	}
+	return &Error{agent.Unavailable, fmt.Sprintf("the API server cannot list %s: %s", key, brief(err))}
+}
+
+// explain turns what the API server said about a write or read into a class and a sentence.
+func explain(ref agent.Ref, account Account, err error) error {
+	if _, done := errors.AsType[*Error](err); done {
+		return err
+	}
+	class := classify(err)
+	return &Error{class, advise(class, ref, account, err)}
+}
+
+func classify(err error) agent.Class {
+	text := err.Error()
+	switch {
+	case meta.IsNoMatchError(err):
+		return agent.NoKind
+	case apierrors.IsConflict(err) && len(conflicts(err)) > 0:
+		return agent.Conflict
+	case strings.Contains(text, "failed calling webhook"), strings.Contains(text, "conversion webhook"):
+		return agent.Unavailable
+	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
+		return agent.NoNamespace
+	case apierrors.IsNotFound(err) && missingNamespace(err):
+		return agent.NoNamespace
+	case apierrors.IsNotFound(err):
+		return agent.NoKind
+	case strings.Contains(text, "admission webhook") && strings.Contains(text, "denied the request"):
+		return agent.Invalid
+	case apierrors.IsForbidden(err):
+		return agent.Forbidden
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "request is too large"), strings.Contains(text, "Too long: may not be more than"):
+		return agent.TooLarge
+	case apierrors.IsInvalid(err) && immutable.MatchString(text):
+		return agent.Immutable
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(text, "failed to create typed patch object"):
+		return agent.Invalid
+	case apierrors.IsConflict(err):
+		return agent.Waiting
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err),
+		apierrors.IsInternalError(err), errors.Is(err, context.DeadlineExceeded), isNetwork(err):
+		return agent.Unavailable
+	}
+	return agent.Internal
+}
+
+func isNetwork(err error) bool {
+	_, ok := errors.AsType[net.Error](err)
+	return ok
+}
+
+// immutable matches the ways in which Kubernetes says that a field cannot change.
+var immutable = regexp.MustCompile(`(?i)immutable|may not be changed|may not change once set|updates to \w+ spec for fields other than|is forbidden after creation|cannot be changed|can ?not be modified`)
+
+func missingNamespace(err error) bool {
+	status, ok := errors.AsType[apierrors.APIStatus](err)
+	if !ok {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
+}
+
+func advise(class agent.Class, ref agent.Ref, account Account, err error) string {
+	said := brief(err)
+	if ref.Kind == "Secret" && ref.Group == "" {
+		said = maskQuoted(said)
+	}
+	switch class {
+	case agent.Conflict:
+		return strings.Join(conflicts(err), "; ") + fmt.Sprintf(": remove the field from Git, leave it to the other with spec.ignore, or annotate the object with %s: fields to take it over", v1alpha1.ForceAnnotation)
+	case agent.Immutable:
+		return said + fmt.Sprintf(": give the object a new name, or annotate it with %s: replace to have it deleted and recreated", v1alpha1.ForceAnnotation)
+	case agent.NoNamespace:
+		return fmt.Sprintf("the namespace %s is not there (yet): it is tried again as soon as it is", ref.Namespace)
+	case agent.NoKind:
+		return "the cluster does not serve this kind (yet): it is tried again as soon as it does"
+	case agent.Forbidden:
+		return fmt.Sprintf("%s may not do this: %s", account, said)
+	case agent.TooLarge:
+		return "the object is larger than the API server takes (about 1.5 MB for a stored object, 3 MB for a request): split it, or keep large data elsewhere"
+	case agent.Unavailable:
+		return "the API server or something behind it does not answer: " + said
+	}
+	return said
+}
+
+// conflicts names the managers and fields of a field conflict.
+func conflicts(err error) []string {
+	status, ok := errors.AsType[apierrors.APIStatus](err)
+	if !ok || status.Status().Details == nil {
+		return nil
+	}
+	var found []string
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type == metav1.CauseTypeFieldManagerConflict {
+			found = append(found, strings.TrimPrefix(cause.Field, ".")+" is owned by "+managerName(cause.Message))
+		}
+	}
+	const few = 5
+	if len(found) > few {
+		found = append(found[:few], fmt.Sprintf("and %d more fields", len(found)-few))
+	}
+	return found
+}
+
+var conflictManager = regexp.MustCompile(`conflict with "([^"]+)"`)
+
+func managerName(message string) string {
+	if m := conflictManager.FindStringSubmatch(message); m != nil {
+		return m[1]
+	}
+	return message
+}
+
+// brief is the API server's message, cut to a length that fits a condition.
+func brief(err error) string {
+	const most = 600
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return text
+}
+
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// maskQuoted removes values from a message about a Secret.
+func maskQuoted(text string) string { return quoted.ReplaceAllString(text, `"***"`) }
+
+func orCore(group string) string {
+	if group == "" {
+		return "core"
+	}
+	return group
+}

@@ -1,0 +1,239 @@
+package execute
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/plan"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Limits bound the work of one plan.
+type Limits struct {
+	// Parallel is how many requests of one plan are under way at once.
+	Parallel int
+	// Request is how long one request may take.
+	Request time.Duration
+}
+
+// Apply carries out the creates, updates and replaces of a plan, wave by wave.
+func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits) agent.Run {
+	waiting := definitionsOnTheirWay(s, p)
+	var run agent.Run
+	for _, wave := range wavesOf(p, false) {
+		if wave[0].Wave == plan.WaveAdmission && len(notReached(run)) > 0 {
+			run.Outcomes = append(run.Outcomes, postpone(wave, "it comes last, after "+notReached(run)[0].Ref.String())...)
+			continue
+		}
+		run.Outcomes = append(run.Outcomes, each(ctx, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
+			if crd, blocked := waiting()[c.Ref.GroupKind()]; blocked {
+				return postpone([]agent.Change{c}, "its kind is being defined by "+crd.String())[0]
+			}
+			return applyOne(ctx, s, c)
+		})...)
+	}
+	return run
+}
+
+// Prune carries out the deletes of a plan, in reverse order. A wave of deletes begins when
+// the objects of the one before are gone, so that controllers are still there to finish what
+// they own.
+func Prune(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits) agent.Run {
+	var run agent.Run
+	for _, wave := range wavesOf(p, true) {
+		if first := stillThere(s, run); first != nil {
+			run.Outcomes = append(run.Outcomes, postpone(wave, "it goes after "+first.String())...)
+			continue
+		}
+		run.Outcomes = append(run.Outcomes, each(ctx, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
+			if c.Verb == agent.Forget {
+				return agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.Done, Note: c.Reason}
+			}
+			return outcome(c, agent.Live{}, s.Delete(ctx, c.Ref, c.Object.Version, c.UID))
+		})...)
+	}
+	return run
+}
+
+// wavesOf groups the changes of a plan, which are in the order of the work, by wave.
+func wavesOf(p agent.Plan, deletes bool) [][]agent.Change {
+	var waves [][]agent.Change
+	for _, c := range p.Changes {
+		if c.Verb == agent.Keep || (c.Verb == agent.Delete || c.Verb == agent.Forget) != deletes {
+			continue
+		}
+		if n := len(waves); n > 0 && waves[n-1][0].Wave == c.Wave {
+			waves[n-1] = append(waves[n-1], c)
+			continue
+		}
+		waves = append(waves, []agent.Change{c})
+	}
+	return waves
+}
+
+// each does the work of one wave side by side and returns its outcomes in the plan's order.
+func each(ctx context.Context, wave []agent.Change, limits Limits, do func(context.Context, agent.Change) agent.Outcome) []agent.Outcome {
+	outcomes := make([]agent.Outcome, len(wave))
+	var group errgroup.Group
+	group.SetLimit(max(limits.Parallel, 1))
+	for n, c := range wave {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				outcomes[n] = postpone([]agent.Change{c}, "the work was interrupted")[0]
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, limits.Request)
+			defer cancel()
+			start := time.Now()
+			outcomes[n] = do(ctx, c)
+			outcomes[n].Took = time.Since(start)
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return nil
+	return outcomes
+}
+
+// definitionsOnTheirWay returns a function that tells which kinds wait for a CRD of this plan
+// to be established.
+func definitionsOnTheirWay(s *cluster.Session, p agent.Plan) func() map[schema.GroupKind]agent.Ref {
+	defined := map[schema.GroupKind]agent.Ref{}
+	for _, c := range p.Changes {
+		if kind, ok := defines(c.Object); ok {
+			if seen, known := s.Seen(c.Ref); c.Verb != agent.Keep || known && !seen.Health.OK() {
+				defined[kind] = c.Ref
+			}
+		}
+	}
+	return func() map[schema.GroupKind]agent.Ref {
+		waiting := map[schema.GroupKind]agent.Ref{}
+		for kind, crd := range defined {
+			if seen, known := s.Seen(crd); !known || !seen.Health.OK() {
+				waiting[kind] = crd
+			}
+		}
+		return waiting
+	}
+}
+
+// defines returns the kind that a CRD defines.
+func defines(o agent.Object) (schema.GroupKind, bool) {
+	if o.Ref.Kind != "CustomResourceDefinition" || len(o.JSON) == 0 {
+		return schema.GroupKind{}, false
+	}
+	var crd struct {
+		Spec struct {
+			Group string
+			Names struct{ Kind string }
+		}
+	}
+	if err := json.Unmarshal(o.JSON, &crd); err != nil {
+		return schema.GroupKind{}, false
+	}
+	return schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind}, true
+}
+
+// applyOne carries out one create, update or replace.
+func applyOne(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outcome {
+	switch {
+	case c.Verb == agent.Replace:
+		return replace(ctx, s, c)
+	case len(c.Ignored) > 0:
+		live, err := applyAround(ctx, s, c)
+		return outcome(c, live, err)
+	}
+	note := ""
+	if c.Drifted && c.Verb == agent.Update {
+		note = whatDrifted(ctx, s, c)
+	}
+	live, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields)
+	done := outcome(c, live, err)
+	done.Note = note
+	return done
+}
+
+// replace deletes the object that the plan saw, and creates the new one as soon as the old
+// one is gone. While finalizers hold it, the inventory remembers that it is to be created.
+func replace(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outcome {
+	if err := s.Delete(ctx, c.Ref, c.Object.Version, c.UID); err != nil {
+		return outcome(c, agent.Live{}, err)
+	}
+	old, err := s.Get(ctx, c.Ref, c.Object.Version)
+	if err != nil {
+		return outcome(c, agent.Live{}, err)
+	}
+	if old != nil && string(old.GetUID()) == c.UID {
+		return postpone([]agent.Change{c}, "the old object is being deleted")[0]
+	}
+	live, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields)
+	return outcome(c, live, err)
+}
+
+// whatDrifted says which fields differ and who wrote last; it is for people only.
+func whatDrifted(ctx context.Context, s *cluster.Session, c agent.Change) string {
+	object, err := s.Get(ctx, c.Ref, c.Object.Version)
+	if err != nil || object == nil {
+		return ""
+	}
+	var wanted map[string]any
+	if err := json.Unmarshal(c.Object.JSON, &wanted); err != nil {
+		return ""
+	}
+	var paths []string
+	for _, f := range plan.Drift(c.Ref, object.Object, wanted) {
+		paths = append(paths, f.Path)
+	}
+	const few = 5
+	if len(paths) > few {
+		paths = append(paths[:few], fmt.Sprintf("and %d more", len(paths)-few))
+	}
+	if len(paths) == 0 {
+		paths = []string{"field ownership"}
+	}
+	return strings.Join(paths, ", ") + " changed by " + lastWriter(object)
+}
+
+func stillThere(s *cluster.Session, run agent.Run) *agent.Ref {
+	for _, o := range run.Outcomes {
+		if o.Verb != agent.Delete {
+			continue
+		}
+		if _, seen := s.Seen(o.Ref); seen {
+			return &o.Ref
+		}
+	}
+	return nil
+}
+
+func outcome(c agent.Change, live agent.Live, err error) agent.Outcome {
+	o := agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.Done, Live: live, Digest: c.Object.Digest, Version: c.Object.Version}
+	if err != nil {
+		o.Result, o.Class, o.Message = agent.Failed, cluster.ClassOf(err), err.Error()
+	}
+	return o
+}
+
+func postpone(changes []agent.Change, why string) []agent.Outcome {
+	var outcomes []agent.Outcome
+	for _, c := range changes {
+		outcomes = append(outcomes, agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.NotReached, Class: agent.Waiting, Message: why})
+	}
+	return outcomes
+}
+
+func notReached(run agent.Run) []agent.Outcome {
+	var waiting []agent.Outcome
+	for _, o := range run.Outcomes {
+		if o.Result == agent.NotReached {
+			waiting = append(waiting, o)
+		}
+	}
+	return waiting
+}

@@ -1,0 +1,8 @@
+// Package execute carries out a plan and decides nothing: every write it makes is a change
+// of the plan, in the order of the waves.
+//
+// It never waits. What cannot be reached yet, because a CRD is not established or an object
+// is still going away, is reported as not reached; the watches wake the overlay when that
+// changes, and the next pass plans what is left. So a pass holds no worker, and a newer
+// commit is picked up between two passes.
+package execute

@@ -1,0 +1,189 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// shardSize is the largest number of entries in one Inventory object: about 200 kB, far below
+// what the API server and etcd take, and little enough to write for a change of one entry.
+const shardSize = 1000
+
+// Inventories reads and writes the inventories of Overlays. An entry stays in the shard where
+// it was first put, so one write changes it as a whole, and a crash between the writes of two
+// shards can neither lose nor duplicate it.
+type Inventories struct {
+	// Reader reads past any cache: what is read must be what was last written.
+	Reader client.Reader
+	Writer client.Writer
+
+	mu     sync.Mutex
+	shards map[agent.Owner][]shard
+}
+
+// shard is one Inventory object as it stands in the cluster.
+type shard struct {
+	object  *v1alpha1.Inventory
+	entries agent.Inventory
+}
+
+// Load returns what is on record for an Overlay. It reads the cluster the first time, and
+// remembers afterwards: nobody else writes.
+func (i *Inventories) Load(ctx context.Context, owner agent.Owner) (agent.Inventory, error) {
+	shards, err := i.load(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	all := agent.Inventory{}
+	for _, s := range shards {
+		maps.Copy(all, s.entries)
+	}
+	return all, nil
+}
+
+func (i *Inventories) load(ctx context.Context, owner agent.Owner) ([]shard, error) {
+	i.mu.Lock()
+	shards, known := i.shards[owner]
+	i.mu.Unlock()
+	if known {
+		return shards, nil
+	}
+	var list v1alpha1.InventoryList
+	if err := i.Reader.List(ctx, &list, client.InNamespace(owner.Namespace), client.MatchingLabels{v1alpha1.OverlayLabel: owner.Name}); err != nil {
+		return nil, fmt.Errorf("the inventory of Overlay %s cannot be read: %w", owner, err)
+	}
+	for n := range list.Items {
+		shards = append(shards, shard{object: &list.Items[n], entries: entriesOf(&list.Items[n])})
+	}
+	i.keep(owner, shards)
+	return shards, nil
+}
+
+func (i *Inventories) keep(owner agent.Owner, shards []shard) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.shards == nil {
+		i.shards = map[agent.Owner][]shard{}
+	}
+	i.shards[owner] = shards
+}
+
+// Forget drops what is remembered, so that the next Load reads the cluster.
+func (i *Inventories) Forget(owner agent.Owner) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.shards, owner)
+}
+
+// Save makes the record of an Overlay say exactly what inventory says, writing only the
+// shards that change. When it fails, some shards may be written: the record then holds a mix
+// of old and new entries, each of them whole.
+func (i *Inventories) Save(ctx context.Context, owner agent.Owner, inventory agent.Inventory) error {
+	shards, err := i.load(ctx, owner)
+	if err != nil {
+		return err
+	}
+	wanted := distribute(shards, inventory)
+	for n, entries := range wanted {
+		var now shard
+		if n < len(shards) {
+			now = shards[n]
+		}
+		if maps.Equal(now.entries, entries) {
+			continue
+		}
+		written, err := i.write(ctx, owner, now.object, entries)
+		if err != nil {
+			i.Forget(owner)
+			return fmt.Errorf("the inventory of Overlay %s cannot be written: %w", owner, err)
+		}
+		shards = slices.Clone(shards)
+		if n < len(shards) {
+			shards[n] = written
+		} else {
+			shards = append(shards, written)
+		}
+	}
+	i.keep(owner, slices.DeleteFunc(slices.Clone(shards), func(s shard) bool { return s.object == nil }))
+	return nil
+}
+
+// distribute leaves entries in the shards they are in and puts new ones where there is room.
+func distribute(shards []shard, inventory agent.Inventory) []agent.Inventory {
+	wanted := make([]agent.Inventory, len(shards))
+	placed := map[agent.Ref]bool{}
+	for n, s := range shards {
+		wanted[n] = agent.Inventory{}
+		for ref := range s.entries {
+			if entry, still := inventory[ref]; still && !placed[ref] {
+				wanted[n][ref], placed[ref] = entry, true
+			}
+		}
+	}
+	n := 0
+	for _, ref := range inventory.Refs() {
+		if placed[ref] {
+			continue
+		}
+		for n < len(wanted) && len(wanted[n]) >= shardSize {
+			n++
+		}
+		if n == len(wanted) {
+			wanted = append(wanted, agent.Inventory{})
+		}
+		wanted[n][ref] = inventory[ref]
+	}
+	return wanted
+}
+
+// write creates, updates or deletes one Inventory object.
+func (i *Inventories) write(ctx context.Context, owner agent.Owner, now *v1alpha1.Inventory, entries agent.Inventory) (shard, error) {
+	switch {
+	case len(entries) == 0 && now == nil:
+		return shard{}, nil
+	case len(entries) == 0:
+		return shard{}, client.IgnoreNotFound(i.Writer.Delete(ctx, now, client.Preconditions{UID: &now.UID}))
+	case now == nil:
+		object := &v1alpha1.Inventory{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: owner.Namespace, GenerateName: owner.Name + "-",
+				Labels: map[string]string{v1alpha1.OverlayLabel: owner.Name},
+			},
+			Entries: listOf(entries),
+		}
+		return shard{object, entries}, i.Writer.Create(ctx, object, client.FieldOwner(v1alpha1.FieldManager))
+	}
+	object := now.DeepCopy()
+	object.Entries = listOf(entries)
+	return shard{object, entries}, i.Writer.Update(ctx, object, client.FieldOwner(v1alpha1.FieldManager))
+}
+
+func listOf(entries agent.Inventory) []v1alpha1.InventoryEntry {
+	list := make([]v1alpha1.InventoryEntry, 0, len(entries))
+	for _, ref := range entries.Refs() {
+		e := entries[ref]
+		list = append(list, v1alpha1.InventoryEntry{
+			Group: ref.Group, Version: e.Version, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
+			Digest: e.Digest, Fields: e.Fields,
+		})
+	}
+	return list
+}
+
+// entriesOf reads an Inventory object.
+func entriesOf(object *v1alpha1.Inventory) agent.Inventory {
+	entries := make(agent.Inventory, len(object.Entries))
+	for _, e := range object.Entries {
+		ref := agent.Ref{Group: e.Group, Kind: e.Kind, Namespace: e.Namespace, Name: e.Name}
+		entries[ref] = agent.Entry{Version: e.Version, Digest: e.Digest, Fields: e.Fields}
+	}
+	return entries
+}

@@ -1,0 +1,199 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/plan"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// gather reads the facts that a plan is made from. Watches have most of them; only objects
+// that no watch shows are asked for.
+func gather(ctx context.Context, session *cluster.Session, facts plan.Facts) plan.Facts {
+	facts.Kinds = kindsOf(session, facts.Set)
+	unseen := session.Watch(ctx, facts.Owner, needs(facts))
+	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]string{}
+	var ask []agent.Object
+	for _, o := range everything(facts) {
+		if err := unseen[o.Ref.GroupKind()]; err != nil && cluster.ClassOf(err) != agent.NoKind {
+			facts.Unknown[o.Ref] = err.Error()
+			continue
+		}
+		live, seen := session.Seen(o.Ref)
+		if seen && live.Owner == facts.Owner {
+			facts.Live[o.Ref] = live
+		} else if unseen[o.Ref.GroupKind()] == nil {
+			ask = append(ask, o)
+		}
+	}
+	found, failed := session.Look(ctx, ask)
+	maps.Copy(facts.Live, found)
+	for ref, err := range failed {
+		facts.Unknown[ref] = err.Error()
+	}
+	facts.Held = held(ctx, session, facts)
+	facts.Replaceable = replaceable(ctx, session, facts)
+	return facts
+}
+
+// everything returns the objects of the set, and those of the inventory by name.
+func everything(facts plan.Facts) []agent.Object {
+	all := slices.Clone(facts.Set.Objects)
+	for ref, entry := range facts.Inventory {
+		if _, wanted := find(facts.Set, ref); !wanted {
+			all = append(all, agent.Object{Ref: ref, Version: entry.Version})
+		}
+	}
+	return all
+}
+
+// find looks an object up in a set, which is sorted.
+func find(set agent.Set, ref agent.Ref) (agent.Object, bool) {
+	n, found := slices.BinarySearchFunc(set.Objects, ref, func(o agent.Object, r agent.Ref) int { return o.Ref.Compare(r) })
+	if !found {
+		return agent.Object{}, false
+	}
+	return set.Objects[n], true
+}
+
+// kindsOf asks what the cluster knows of the kinds in a set.
+func kindsOf(session *cluster.Session, set agent.Set) map[schema.GroupKind]plan.Kind {
+	kinds := map[schema.GroupKind]plan.Kind{}
+	asked := map[schema.GroupVersionKind]bool{}
+	for _, o := range set.Objects {
+		gvk := o.GroupVersionKind()
+		if asked[gvk] {
+			continue
+		}
+		asked[gvk] = true
+		if namespaced, err := session.Namespaced(gvk); err == nil {
+			kinds[gvk.GroupKind()] = plan.Kind{Namespaced: namespaced}
+		}
+	}
+	return kinds
+}
+
+// needs lists the kinds to watch, with the namespaces in which the overlay has objects.
+func needs(facts plan.Facts) []cluster.Need {
+	versions := map[schema.GroupKind]string{}
+	namespaces := map[schema.GroupKind]map[string]bool{}
+	for _, o := range everything(facts) {
+		gk := o.Ref.GroupKind()
+		if versions[gk] == "" {
+			versions[gk], namespaces[gk] = o.Version, map[string]bool{}
+		}
+		if o.Ref.Namespace != "" {
+			namespaces[gk][o.Ref.Namespace] = true
+		}
+	}
+	list := make([]cluster.Need, 0, len(versions))
+	for gk, version := range versions {
+		list = append(list, cluster.Need{Kind: gk.WithVersion(version), Namespaces: slices.Sorted(maps.Keys(namespaces[gk]))})
+	}
+	return list
+}
+
+// held finds out what would go with the namespaces, CRDs and Profiles that left Git.
+func held(ctx context.Context, session *cluster.Session, facts plan.Facts) map[agent.Ref]string {
+	leaving := map[agent.Ref]bool{}
+	for ref := range facts.Inventory {
+		if _, wanted := find(facts.Set, ref); !wanted {
+			leaving[ref] = true
+		}
+	}
+	found := map[agent.Ref]string{}
+	others := map[string]int{}
+	if slices.ContainsFunc(slices.Collect(maps.Keys(leaving)), func(r agent.Ref) bool { return r.Kind == "Namespace" && r.Group == "" }) {
+		others = session.Others(facts.Owner)
+	}
+	for ref := range leaving {
+		switch ref.Group + "/" + ref.Kind {
+		case "/Namespace":
+			if n := others[ref.Name]; n > 0 {
+				found[ref] = fmt.Sprintf("%d objects of other Overlays in the namespace", n)
+			}
+		case "kubeflow.org/Profile":
+			found[ref] = "the namespace " + ref.Name + " and all that its user has in it"
+		case "apiextensions.k8s.io/CustomResourceDefinition":
+			if n := instances(ctx, session, ref, facts.Inventory[ref].Version, leaving); n > 0 {
+				found[ref] = fmt.Sprintf("%d objects of that kind that did not leave Git with it", n)
+			}
+		}
+	}
+	return found
+}
+
+// instances counts the objects of the kind that a CRD defines, other than those leaving too.
+func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, version string, leaving map[agent.Ref]bool) int {
+	object, err := session.Get(ctx, crd, version)
+	if err != nil || object == nil {
+		return 0
+	}
+	var definition struct {
+		Spec struct {
+			Group    string
+			Names    struct{ Kind string }
+			Versions []struct {
+				Name   string
+				Served bool
+			}
+		}
+	}
+	text, err := json.Marshal(object.Object)
+	if err != nil || json.Unmarshal(text, &definition) != nil {
+		return 0
+	}
+	for _, v := range definition.Spec.Versions {
+		if !v.Served {
+			continue
+		}
+		gvk := schema.GroupVersionKind{Group: definition.Spec.Group, Version: v.Name, Kind: definition.Spec.Names.Kind}
+		n, err := session.Instances(ctx, gvk, leaving)
+		if err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// replaceable tries, without writing, the changed objects that ask to be replaced when they
+// must be: whether they must, and whether the new object would be accepted.
+func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts) map[agent.Ref]plan.Replaceable {
+	tried := map[agent.Ref]plan.Replaceable{}
+	for _, o := range facts.Set.Objects {
+		_, exists := facts.Live[o.Ref]
+		if !o.Options.ForceReplace || !exists || facts.Inventory[o.Ref].Digest == o.Digest {
+			continue
+		}
+		_, err := session.DryRun(ctx, o, true)
+		if cluster.ClassOf(err) != agent.Immutable {
+			continue
+		}
+		result := plan.Replaceable{Immutable: true, Valid: true}
+		if err := session.Creatable(ctx, o); err != nil {
+			result.Valid, result.Message = false, err.Error()
+		}
+		tried[o.Ref] = result
+	}
+	return tried
+}
+
+// ignoreRules compiles spec.ignore.
+func ignoreRules(o *v1alpha1.Overlay) ([]plan.Ignore, error) {
+	var rules []plan.Ignore
+	for n, rule := range o.Spec.Ignore {
+		matches, err := selects(rule.Target)
+		if err != nil {
+			return nil, fmt.Errorf("spec.ignore[%d].target: %w", n, err)
+		}
+		rules = append(rules, plan.Ignore{Matches: matches, Paths: rule.Paths})
+	}
+	return rules, nil
+}

@@ -1,0 +1,187 @@
+package sync
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/render"
+)
+
+// Syncer carries out passes. It may be used from several goroutines, one for each Overlay.
+type Syncer struct {
+	Cluster     *cluster.Cluster
+	Inventories *record.Inventories
+	Renders     *render.Pool
+	Limits      execute.Limits
+	// DefaultAccount is the ServiceAccount, in an Overlay's own namespace, that works for
+	// Overlays which name none. Empty for the agent's own account.
+	DefaultAccount string
+
+	mu       sync.Mutex
+	overlays map[agent.Owner]*memory
+}
+
+// memory is what is remembered of one Overlay between passes.
+type memory struct {
+	// repository is the namespace/name of its Repository; empty while it is suspended.
+	repository string
+	rendered   rendered
+	// claimed is the revision at which wanted was found out, or could not be.
+	claimed string
+	wanted  map[agent.Ref]bool
+	reached reached
+
+	// since is when the objects were last changed, or first looked at: health has spec.timeout
+	// from then on.
+	since    time.Time
+	checked  time.Time // of the last deep re-check
+	failures int       // passes in a row that failed
+	fights   map[agent.Ref]fight
+}
+
+// rendered is the outcome of a render, kept while its key stays the same.
+type rendered struct {
+	key string
+	set agent.Set
+	err error
+	// retry is set for failures that may go away by themselves, such as a killed worker.
+	retry bool
+}
+
+// reached is how far an Overlay is, for its dependents and its Repository.
+type reached struct {
+	revision   string
+	generation int64
+	ready      bool
+}
+
+// OwnerOf names an Overlay.
+func OwnerOf(o *v1alpha1.Overlay) agent.Owner {
+	return agent.Owner{Namespace: o.Namespace, Name: o.Name}
+}
+
+func (s *Syncer) memory(owner agent.Owner) *memory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.overlays == nil {
+		s.overlays = map[agent.Owner]*memory{}
+	}
+	m, known := s.overlays[owner]
+	if !known {
+		m = &memory{fights: map[agent.Ref]fight{}}
+		s.overlays[owner] = m
+	}
+	return m
+}
+
+// Note remembers that an Overlay exists and which Repository it follows, before its first
+// pass: until then, what it wants is not known, and nothing that it may want is pruned.
+func (s *Syncer) Note(o *v1alpha1.Overlay) {
+	m := s.memory(OwnerOf(o))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.repository = o.RepositoryName().String()
+	if o.Spec.Suspend {
+		m.repository = ""
+	}
+}
+
+// Forget drops everything remembered of an Overlay that is gone.
+func (s *Syncer) Forget(owner agent.Owner) {
+	s.mu.Lock()
+	delete(s.overlays, owner)
+	s.mu.Unlock()
+	s.Inventories.Forget(owner)
+}
+
+// Reached tells whether an Overlay has come to the end of a revision in its present
+// generation, and whether it is Ready there.
+func (s *Syncer) Reached(o *v1alpha1.Overlay, revision string) (at, ready bool) {
+	m := s.memory(OwnerOf(o))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at = m.reached.revision == revision && m.reached.generation == o.Generation
+	return at, at && m.reached.ready
+}
+
+// arrive notes how far a pass came and tells whether that is news to others.
+func (s *Syncer) arrive(m *memory, now reached) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news := m.reached != now
+	m.reached = now
+	return news
+}
+
+// claim notes what an Overlay wants at a revision, or that this cannot be known (a nil set),
+// and tells whether that is news to others.
+func (s *Syncer) claim(m *memory, revision string, set *agent.Set) bool {
+	var wanted map[agent.Ref]bool
+	if set != nil {
+		wanted = make(map[agent.Ref]bool, len(set.Objects))
+		for _, o := range set.Objects {
+			wanted[o.Ref] = true
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news := m.claimed != revision
+	m.claimed = revision
+	if set != nil {
+		m.wanted = wanted
+	}
+	return news
+}
+
+// claims answers plan.Claims for one Overlay at one revision.
+type claims struct {
+	syncer     *Syncer
+	owner      agent.Owner
+	repository string
+	revision   string
+}
+
+// Wanted returns another Overlay whose newest set has the object.
+func (c claims) Wanted(ref agent.Ref) (agent.Owner, bool) {
+	c.syncer.mu.Lock()
+	defer c.syncer.mu.Unlock()
+	for owner, m := range c.syncer.overlays {
+		if owner != c.owner && m.wanted[ref] {
+			return owner, true
+		}
+	}
+	return agent.Owner{}, false
+}
+
+// Released tells whether owner is gone, or has looked at its newest revision and does not
+// want the object any more.
+func (c claims) Released(owner agent.Owner, ref agent.Ref) bool {
+	c.syncer.mu.Lock()
+	defer c.syncer.mu.Unlock()
+	m, known := c.syncer.overlays[owner]
+	if !known {
+		return true
+	}
+	if m.repository == c.repository && m.claimed != c.revision {
+		return false
+	}
+	return m.wanted != nil && !m.wanted[ref]
+}
+
+// Settled tells whether every other Overlay of the Repository has looked at the revision. One
+// that cannot be rendered has looked: a broken neighbour must not stop pruning for ever.
+func (c claims) Settled() bool {
+	c.syncer.mu.Lock()
+	defer c.syncer.mu.Unlock()
+	for owner, m := range c.syncer.overlays {
+		if owner != c.owner && m.repository == c.repository && m.claimed != c.revision {
+			return false
+		}
+	}
+	return true
+}
