@@ -41,6 +41,11 @@ func newOrigin(t testing.TB) *origin {
 	o.git(o.root, "init", "-q", "--bare", "-b", "main", "repo.git")
 	o.git(o.work, "init", "-q", "-b", "main")
 	o.git(o.work, "remote", "add", "origin", o.bare())
+	// A gc in the background would race with the removal of the directories.
+	for _, dir := range []string{o.bare(), o.work} {
+		o.git(dir, "config", "gc.auto", "0")
+		o.git(dir, "config", "receive.autogc", "false")
+	}
 	return o
 }
 
@@ -396,4 +401,3 @@ func (o *origin) sameAsGit(m *Mirror, commit string) {
 		o.t.Errorf("%d files in %s, git says %d", len(got), commit[:7], len(names))
 	}
 }
-
