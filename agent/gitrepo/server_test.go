@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -156,8 +157,7 @@ type authority struct {
 
 func newAuthority(t testing.TB) *authority {
 	a := &authority{t: t}
-	pemCert, _, pair := a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "test CA"}})
-	_ = pemCert
+	_, _, pair := a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "test CA"}})
 	a.cert, _ = x509.ParseCertificate(pair.Certificate[0])
 	a.key = pair.PrivateKey.(*ecdsa.PrivateKey)
 	return a
@@ -211,7 +211,7 @@ func serveTLS(t testing.TB, h http.Handler, config *tls.Config) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = config
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.EnableHTTP2 = false
 	s.StartTLS()
 	t.Cleanup(s.Close)
