@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -26,13 +27,18 @@ var (
 )
 
 // classify finds the kind of an error that came from a server or on the way to it. It
-// errs on the side of Network, which is tried again.
+// errs on the side of Network, which is tried again. The same failure gives the same words,
+// without clock times and local ports: they end up in a status that is only written when
+// it changes.
 func classify(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if e, ok := errors.AsType[*plumbing.UnexpectedError](err); ok {
 		return classify(e.Err)
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return classify(e.Err) // it repeats our URL
 	}
 	for _, find := range []func(error) *Error{asLimit, asStatus, asCertificate, asSSH, asServer, asConnection} {
 		if e := find(err); e != nil {
@@ -76,15 +82,16 @@ func asStatus(err error) *Error {
 }
 
 func asCertificate(err error) *Error {
-	var text string
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text = e.Err.Error()
-		if _, unknown := errors.AsType[x509.UnknownAuthorityError](e.Err); unknown {
-			return errorf(CertificateInvalid, "the server's certificate is signed by an unknown authority; add its CA as ca.crt to the Secret")
-		}
-		return errorf(CertificateInvalid, "the server's certificate is not valid: %s; renew it, or correct the URL or ca.crt in the Secret", printable(text))
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return errorf(CertificateInvalid, "the server's certificate is signed by an unknown authority; add its CA as ca.crt to the Secret")
 	}
-	text = err.Error()
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return errorf(CertificateInvalid, "the server's certificate is only valid from %s to %s; renew it", e.Cert.NotBefore.UTC().Format(time.RFC3339), e.Cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errorf(CertificateInvalid, "the server's certificate is not valid: %s; renew it, or correct the URL or ca.crt in the Secret", printable(e.Err.Error()))
+	}
+	text := err.Error()
 	for _, alert := range []string{"tls: certificate required", "tls: bad certificate", "tls: unknown certificate"} {
 		if strings.Contains(text, alert) {
 			return errorf(AuthenticationFailed, "the server does not accept our client certificate, or wants one; check tls.crt and tls.key in the Secret")
@@ -142,11 +149,17 @@ func serverSaid(said string) *Error {
 	return errorf(Refused, "the server refused: %s", printable(said))
 }
 
-// asConnection explains a connection that failed without saying our URL again.
-func asConnection(err error) *Error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err
+// reason says what a connection failed of, without our side's port.
+func reason(err error) string {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Source == nil || op.Addr == nil {
+		return printable(err.Error())
 	}
+	return printable(op.Op + " " + op.Net + " " + op.Addr.String() + ": " + op.Err.Error())
+}
+
+// asConnection explains a connection that failed.
+func asConnection(err error) *Error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return storageError(path)
 	}
@@ -157,7 +170,7 @@ func asConnection(err error) *Error {
 	case isNet && e.Timeout():
 		return errorf(Timeout, "the server did not answer in time; check the network and the server, or raise the timeout")
 	case isNet:
-		return errorf(Network, "the server cannot be reached: %s; check the URL, DNS, network policies and the proxy", printable(err.Error()))
+		return errorf(Network, "the server cannot be reached: %s; check the URL, DNS, network policies and the proxy", reason(err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errorf(Network, "the connection broke off; it is tried again")
 	}
