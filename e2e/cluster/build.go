@@ -27,6 +27,9 @@ func Build(ctx context.Context, progress io.Writer) (binary string, err error) {
 	if progress == nil {
 		progress = io.Discard
 	}
+	if runtime.GOOS != "linux" {
+		return "", fmt.Errorf("the control plane runs on Linux only, not on %s: use a Linux machine, container or VM", runtime.GOOS)
+	}
 	module, err := moduleDir()
 	if err != nil {
 		return "", err

@@ -37,6 +37,10 @@ func (c *Cluster) Stop() error {
 		simulator.stop()
 	}
 	c.controller.stop()
+	return c.cleanUp()
+}
+
+func (c *Cluster) cleanUp() error {
 	if c.throwAway {
 		return os.RemoveAll(c.Dir)
 	}

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-func client(t *testing.T, config *rest.Config) kubernetes.Interface {
+func client(t testing.TB, config *rest.Config) kubernetes.Interface {
 	t.Helper()
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -217,6 +217,16 @@ func TestFailureShowsTheLog(t *testing.T) {
 	_, err := cluster.Start(t.Context(), cluster.Options{APIServerFlags: []string{"--no-such-flag=1"}})
 	if err == nil || !strings.Contains(err.Error(), "unknown flag: --no-such-flag") {
 		t.Errorf("want the API server's own words, have: %v", err)
+	}
+}
+
+func TestDirectoryHasOneCluster(t *testing.T) {
+	_, err := cluster.Start(t.Context(), cluster.Options{Dir: shared.Dir})
+	if err == nil || !strings.Contains(err.Error(), "runs in "+shared.Dir+" already") {
+		t.Errorf("want the directory to be taken, have: %v", err)
+	}
+	if err := shared.Simulate(t.Context(), "none", ""); err == nil || strings.Contains(err.Error(), "no control plane is ready") {
+		t.Errorf("the cluster that runs is no longer ready: %v", err)
 	}
 }
 

@@ -62,5 +62,5 @@ func (p *process) failure() error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("the control plane ended (%s); its log %s ends:\n%s", p.command.ProcessState, p.log, lastLines(content))
+	return fmt.Errorf("controlplane %s ended (%s); its log %s ends:\n%s", p.command.Args[1], p.command.ProcessState, p.log, lastLines(content))
 }

@@ -59,17 +59,14 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c.Kubeconfig = filepath.Join(c.Dir, "kubeconfig")
 	c.audit = newAuditLog(filepath.Join(c.Dir, "audit.log"))
-	ready := filepath.Join(c.Dir, "ready")
-	if err := os.RemoveAll(ready); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(filepath.Join(c.Dir, "logs"), 0o700); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if c.controller, err = startProcess(binary, c.Log("controlplane"), o.flags(c.Dir)...); err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.cleanUp())
 	}
-	if err := c.awaitReady(ctx, ready); err != nil {
+	if err := c.awaitReady(ctx, began); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
@@ -105,11 +102,12 @@ func (o Options) flags(dir string) []string {
 	return flags
 }
 
-func (c *Cluster) awaitReady(ctx context.Context, ready string) error {
+// awaitReady waits for the file that says so; one from before is an earlier cluster's.
+func (c *Cluster) awaitReady(ctx context.Context, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		if _, err := os.Stat(ready); err == nil {
+		if ready, err := os.Stat(filepath.Join(c.Dir, "ready")); err == nil && ready.ModTime().After(began) {
 			return nil
 		}
 		select {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // layout is the directory of one control plane. Its root is absolute.
@@ -20,6 +22,9 @@ func newLayout(dir string) (layout, error) {
 			return "", fmt.Errorf("making the directory of the control plane: %w", err)
 		}
 	}
+	if err := l.claim(); err != nil {
+		return "", err
+	}
 	// A ready file of an earlier run must not vouch for this one, and requests that were
 	// under way when it was killed would stay unanswered on the record.
 	for _, file := range []string{l.ready(), l.auditLog()} {
@@ -28,6 +33,18 @@ func newLayout(dir string) (layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// claim makes the directory this process's own, until it ends.
+func (l layout) claim() error {
+	file, err := unix.Open(l.path("run", "lock"), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("claiming the directory of the control plane: %w", err)
+	}
+	if err := unix.Flock(file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("a control plane runs in %s already: stop it, or choose another --dir", string(l))
+	}
+	return nil // the lock goes with the process, so the file stays open
 }
 
 // existingLayout is the directory of a control plane that runs.
