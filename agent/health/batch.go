@@ -13,7 +13,7 @@ func job(o object) agent.Health {
 	if o.text("status", "startTime") == "" {
 		return progressing("it has not started yet")
 	}
-	return progressing("%d pods run, %d succeeded and %d failed",
+	return progressing("pods: %d running, %d succeeded, %d failed",
 		o.number("status", "active"), o.number("status", "succeeded"), o.number("status", "failed"))
 }
 

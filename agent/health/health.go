@@ -18,8 +18,14 @@ func Of(obj *unstructured.Unstructured) agent.Health {
 	}
 	h := judge(obj)
 	h.Message = sentence(h.Message)
+	if h.Message == "" && h.Status != agent.Healthy {
+		h.Message = silent
+	}
 	return h
 }
+
+// silent is the message where the object gives none.
+const silent = "its status does not say why"
 
 func judge(obj *unstructured.Unstructured) agent.Health {
 	o := object(obj.Object)

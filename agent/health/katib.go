@@ -9,7 +9,7 @@ func experiment(o object) agent.Health {
 	if o.number("status", "trials") == 0 {
 		return progressing("%s", latest(o, "Restarting", "Running", "Created"))
 	}
-	return progressing("%d trials run, %d succeeded and %d failed", o.number("status", "trialsRunning"),
+	return progressing("trials: %d running, %d succeeded, %d failed", o.number("status", "trialsRunning"),
 		o.number("status", "trialsSucceeded"), o.number("status", "trialsFailed"))
 }
 

@@ -35,7 +35,7 @@ const stopAnnotation = "serving.kserve.io/stop"
 func lastFailure(o object) string {
 	why := because(o.text("status", "modelStatus", "lastFailureInfo", "reason"), o.text("status", "modelStatus", "lastFailureInfo", "message"))
 	if why == "" {
-		why = "its status does not say why"
+		why = silent
 	}
 	if pod := o.text("status", "modelStatus", "lastFailureInfo", "location"); pod != "" {
 		why += " (" + pod + ")"
@@ -49,7 +49,7 @@ func rollout(o object) agent.Health {
 	for _, component := range []string{"predictor", "transformer", "explainer"} {
 		created := o.text("status", "components", component, "latestCreatedRevision")
 		ready := o.text("status", "components", component, "latestReadyRevision")
-		if created != ready {
+		if created != "" && created != ready {
 			return progressing("revision %s of the %s is not ready; %s serves", created, component, orNone(ready))
 		}
 	}

@@ -56,7 +56,7 @@ func failure(o object) string {
 			return fmt.Sprintf("container %s %s", container.text("name"), exit(container, "state"))
 		}
 	}
-	return "its status does not say why"
+	return silent
 }
 
 // waiting describes a container that does not start, and how it ended the last time.

@@ -36,9 +36,7 @@ func sparkConnect(o object) agent.Health {
 	case "Ready":
 		return healthy
 	case "Failed":
-		return degraded("%s", sparkConnectFault(o))
+		return degraded("its server failed; see its pod %s", o.text("status", "server", "podName"))
 	}
-	return progressing("%s", sparkConnectFault(o))
+	return progressing("its server is not ready yet")
 }
-
-func sparkConnectFault(o object) condition { return o.condition("ServerPodReady") }

@@ -22,7 +22,7 @@ func deployment(o object) agent.Health {
 	case updated < want:
 		return explained(o, progressing("%d of %d pods are updated", updated, want))
 	case total > want:
-		return progressing("%d pods are still to be removed", total-want)
+		return progressing("it has %d pods and wants %d", total, want)
 	case available < want:
 		return explained(o, progressing("%d of %d pods are available", available, want))
 	}
@@ -47,7 +47,7 @@ func replicaSet(o object) agent.Health {
 	case available < want:
 		return explained(o, progressing("%d of %d pods are available", available, want))
 	case total > want:
-		return progressing("%d pods are still to be removed", total-want)
+		return progressing("it has %d pods and wants %d", total, want)
 	}
 	return healthy
 }
@@ -65,7 +65,7 @@ func statefulSet(o object) agent.Health {
 	case ready < want:
 		return progressing("%d of %d pods are ready", ready, want)
 	case total > want:
-		return progressing("%d pods are still to be removed", total-want)
+		return progressing("it has %d pods and wants %d", total, want)
 	case updated < toUpdate && !updatedByHand(o):
 		return progressing("%d of %d pods are updated", updated, toUpdate)
 	}
