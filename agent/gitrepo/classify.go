@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
@@ -171,6 +172,8 @@ func asConnection(err error) *Error {
 		return errorf(Timeout, "the server did not answer in time; check the network and the server, or raise the timeout")
 	case isNet:
 		return errorf(Network, "the server cannot be reached: %s; check the URL, DNS, network policies and the proxy", reason(err))
+	case errors.Is(err, packp.ErrEmptyInput), errors.Is(err, pktline.ErrInvalidPktLen):
+		return errorf(Network, "what answers is no Git server; check that the URL is the one that git clones from")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errorf(Network, "the connection broke off; it is tried again")
 	}

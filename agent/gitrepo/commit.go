@@ -72,11 +72,7 @@ func (s *store) whole(id, known plumbing.Hash) error {
 		return err
 	}
 	var knownTree plumbing.Hash
-	if !known.IsZero() {
-		k, err := s.commit(known)
-		if err != nil {
-			return err
-		}
+	if k, err := s.commit(known); err == nil {
 		knownTree = k.TreeHash
 	}
 	return s.wholeTree(c.TreeHash, knownTree, map[plumbing.Hash]bool{}, 0)
@@ -96,12 +92,8 @@ func (s *store) wholeTree(id, known plumbing.Hash, seen map[plumbing.Hash]bool, 
 	if err != nil {
 		return err
 	}
-	var before *directory
-	if !known.IsZero() {
-		if before, err = s.directory(known); err != nil {
-			return err
-		}
-	}
+	// If the other one cannot be read there is nothing to compare with; all is looked at.
+	before, _ := s.directory(known)
 	for _, e := range d.entries {
 		old := before.find(e.name)
 		switch {

@@ -246,6 +246,9 @@ func (x *exchange) try(ctx context.Context, g *generation, a attempt) (int64, er
 	x.session = nil
 	defer s.Close()
 	req := request(x.refs, a)
+	if x.conn.multiACK {
+		_ = req.Capabilities.Set(capability.MultiACKDetailed)
+	}
 	res, err := s.UploadPack(ctx, req)
 	if errors.Is(err, transport.ErrEmptyUploadPackRequest) {
 		return 0, nil

@@ -324,3 +324,27 @@ func TestDeletedBranchLeavesTheMirror(t *testing.T) {
 	}
 	o.sameAsGit(m, f.Revision.Commit)
 }
+
+// Azure DevOps refuses clients that do not ask for multi_ack; here a proxy plays its part.
+func TestFetchAsksAzureForMultiACK(t *testing.T) {
+	o := seeded(t)
+	azure := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method == http.MethodPost && !bytes.Contains(body, []byte("multi_ack")) {
+			http.Error(w, "multi_ack", http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		o.backend().ServeHTTP(w, r)
+	})
+	proxy, err := ReadProxy(data("address", strings.TrimSuffix(serve(t, azure), "/repo.git")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMirror(t)
+	for i := range 3 {
+		o.commit("main", map[string]string{"a.txt": fmt.Sprint(i)})
+		f := must(t, m, Remote{URL: "http://dev.azure.com/repo.git", Proxy: proxy}, Want{Branch: "main"})
+		o.sameAsGit(m, f.Revision.Commit)
+	}
+}

@@ -84,7 +84,7 @@ func inspectObject(s *packfile.Scanner) (int64, error) {
 	}
 	var head prefix
 	if h.Length <= maxObject {
-		if _, _, err := s.NextObject(&head); err != nil {
+		if n, _, err := s.NextObject(&head); err != nil || n != h.Length {
 			return 0, brokenPack(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -39,6 +40,8 @@ type session interface {
 type connection struct {
 	open  func(context.Context) (session, error)
 	close func()
+	// multiACK is for servers that insist on being asked for multi_ack.
+	multiACK bool
 }
 
 // connect prepares a connection; nothing is sent yet.
@@ -47,13 +50,23 @@ func connect(remote Remote) (connection, error) {
 	if err != nil {
 		return connection{}, err
 	}
+	var c connection
 	switch ep.Protocol {
 	case "ssh":
-		return connectSSH(ep, remote)
+		c, err = connectSSH(ep, remote)
 	case "file":
-		return connectFile(ep), nil
+		c = connectFile(ep)
+	default:
+		c, err = connectHTTP(ep, remote)
 	}
-	return connectHTTP(ep, remote)
+	c.multiACK = isAzure(ep.Host)
+	return c, err
+}
+
+// isAzure tells whether a host is Azure DevOps, which refuses to send packs to clients that
+// do not ask for multi_ack. The library does not by itself.
+func isAzure(host string) bool {
+	return host == "dev.azure.com" || strings.HasSuffix(host, ".dev.azure.com") || strings.HasSuffix(host, ".visualstudio.com")
 }
 
 // connectHTTP uses a transport of its own for every fetch, so that certificates, proxies
