@@ -107,11 +107,7 @@ func isNetwork(err error) bool {
 var immutable = regexp.MustCompile(`(?i)immutable|may not be changed|may not change once set|updates to \w+ spec for fields other than|is forbidden after creation|cannot be changed|can ?not be modified`)
 
 func missingNamespace(err error) bool {
-	status, ok := errors.AsType[apierrors.APIStatus](err)
-	if !ok {
-		return false
-	}
-	details := status.Status().Details
+	details := detailsOf(err)
 	return details != nil && details.Kind == "namespaces"
 }
 
@@ -139,14 +135,22 @@ func advise(class agent.Class, ref agent.Ref, account Account, err error) string
 	return said
 }
 
+// detailsOf returns what the API server said beyond the message, if anything.
+func detailsOf(err error) *metav1.StatusDetails {
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		return status.ErrStatus.Details
+	}
+	return nil
+}
+
 // conflicts names the managers and fields of a field conflict.
 func conflicts(err error) []string {
-	status, ok := errors.AsType[apierrors.APIStatus](err)
-	if !ok || status.Status().Details == nil {
+	details := detailsOf(err)
+	if details == nil {
 		return nil
 	}
 	var found []string
-	for _, cause := range status.Status().Details.Causes {
+	for _, cause := range details.Causes {
 		if cause.Type == metav1.CauseTypeFieldManagerConflict {
 			found = append(found, strings.TrimPrefix(cause.Field, ".")+" is owned by "+managerName(cause.Message))
 		}

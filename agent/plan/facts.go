@@ -40,6 +40,8 @@ type Facts struct {
 	Ignore []Ignore
 	// AllowPrune is the commit for which large prunes are allowed; empty for none.
 	AllowPrune string
+	// Farewell: the Overlay itself is being deleted, so that nothing is left is the point.
+	Farewell bool
 	// Recheck applies every object again, also those that look right.
 	Recheck bool
 }

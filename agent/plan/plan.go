@@ -146,7 +146,7 @@ func foreign(f Facts, change agent.Change, live agent.Live) (decision, bool) {
 		return decision{}, false
 	}
 	if live.Owner != (agent.Owner{}) {
-		if f.Claims == nil || f.Claims.Released(live.Owner, change.Ref) {
+		if f.Claims != nil && f.Claims.Released(live.Owner, change.Ref) {
 			return decision{}, false
 		}
 		return refuse(change, agent.Update, true, fmt.Sprintf(
@@ -236,7 +236,7 @@ func remove(f Facts, ref agent.Ref) decision {
 // that moved or an emptied file must not take the cluster down.
 func guardEverything(f Facts, p agent.Plan) agent.Plan {
 	deletes := p.Count(agent.Delete)
-	if deletes == 0 || len(f.Set.Objects) > 0 || allowed(f) {
+	if deletes == 0 || len(f.Set.Objects) > 0 || f.Farewell || allowed(f) {
 		return p
 	}
 	kept := p.Changes[:0:0]

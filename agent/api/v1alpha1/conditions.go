@@ -25,12 +25,10 @@ const (
 	// AccessDeniedReason: a reference to another namespace is locked down.
 	AccessDeniedReason = "AccessDenied"
 
-	// AuthenticationFailedReason: the remote did not let the agent in.
-	AuthenticationFailedReason = "AuthenticationFailed"
-	// FetchFailedReason: the remote could not be read.
+	// FetchFailedReason: the remote could not be read. Where more is known, the reason says it:
+	// Timeout, Network, Storage, Invalid, AuthenticationFailed, HostKeyUnknown, HostKeyMismatch,
+	// CertificateInvalid, NotFound, ReferenceNotFound, Empty, TooLarge, Refused.
 	FetchFailedReason = "FetchFailed"
-	// ReferenceNotFoundReason: the remote has no such branch, tag or commit.
-	ReferenceNotFoundReason = "ReferenceNotFound"
 
 	// RepositoryNotReadyReason: the Repository is missing or has no revision yet.
 	RepositoryNotReadyReason = "RepositoryNotReady"

@@ -1,0 +1,302 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	gosync "sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
+	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/sync"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// Repositories reconciles Repositories: it fetches what their spec names and tells the
+// Overlays when a new revision is there.
+type Repositories struct {
+	Client client.Client
+	// Secrets reads Secrets past the cache: the agent keeps none in memory and lists none.
+	Secrets client.Reader
+	Events  record.Events
+	Metrics *record.Metrics
+	Syncer  *sync.Syncer
+	// Dir holds a mirror for every Repository, under its UID.
+	Dir string
+	// AllowInsecure allows http:// and file:// URLs.
+	AllowInsecure bool
+	// Moved is called with a Repository that has a new revision.
+	Moved func(types.NamespacedName)
+
+	mu    gosync.Mutex
+	heads map[types.NamespacedName]head
+	queue waker
+}
+
+// head is what the agent has of one Repository.
+type head struct {
+	source     sync.Source
+	at         time.Time // of the last look
+	generation int64
+	requested  string
+	failures   int
+	err        error
+}
+
+// Source returns the newest fetched revision of a Repository, if there is one.
+func (r *Repositories) Source(name types.NamespacedName) (sync.Source, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, known := r.heads[name]
+	return h.source, known && h.source.Revision.Commit != ""
+}
+
+// Wake has a Repository reconciled soon, without a look at the remote.
+func (r *Repositories) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
+
+// Reconcile brings one Repository up to date.
+func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var repo v1alpha1.Repository
+	if err := r.Client.Get(ctx, req.NamespacedName, &repo); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.gone(ctx, req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := repo.DeepCopy()
+	requested, _ := meta.ReconcileAnnotationValue(repo.Annotations)
+	if repo.Spec.Suspend {
+		repo.Status.LastHandledReconcileAt = requested
+		return ctrl.Result{}, record.RepositoryStatus(ctx, r.Client, before, &repo)
+	}
+	h := r.head(req.NamespacedName)
+	if r.due(h, &repo, requested) {
+		h = r.look(ctx, &repo, h)
+		h.requested = requested
+		r.keep(req.NamespacedName, h)
+	}
+	r.report(ctx, before, &repo, h)
+	if err := record.RepositoryStatus(ctx, r.Client, before, &repo); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: max(time.Until(h.at.Add(pause(h, &repo))), time.Millisecond)}, nil
+}
+
+// due tells whether it is time to look at the remote.
+func (r *Repositories) due(h head, repo *v1alpha1.Repository, requested string) bool {
+	return h.at.IsZero() || h.generation != repo.Generation || h.requested != requested ||
+		time.Since(h.at) >= pause(h, repo)
+}
+
+// pause is the time between two looks: the interval, or less after a failure.
+func pause(h head, repo *v1alpha1.Repository) time.Duration {
+	interval := jittered(repo.Spec.Interval.Duration, string(repo.UID))
+	if h.failures == 0 {
+		return interval
+	}
+	return min(interval, time.Second<<min(h.failures, 8))
+}
+
+// look fetches once.
+func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h head) head {
+	start := time.Now()
+	name := client.ObjectKeyFromObject(repo)
+	fetched, err := r.fetch(ctx, repo)
+	r.Metrics.Fetched(time.Since(start), fetched.Changed, fetched.Bytes, err)
+	h.at, h.generation, h.err = time.Now(), repo.Generation, err
+	if err != nil {
+		h.failures++
+		h.source = r.lastGood(repo, h.source)
+		log.FromContext(ctx).Info("fetch failed", "repository", name, "error", err.Error())
+		return h
+	}
+	h.failures = 0
+	moved := h.source.Revision != fetched.Revision
+	h.source = sync.Source{Dir: r.dir(repo), Revision: fetched.Revision}
+	r.keep(name, h)
+	if moved {
+		log.FromContext(ctx).Info("fetched", "repository", name, "revision", fetched.Revision.String(), "bytes", fetched.Bytes, "took", time.Since(start).String())
+		r.Moved(name)
+	}
+	return h
+}
+
+func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository) (gitrepo.Fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
+	defer cancel()
+	if err := gitrepo.CheckURL(repo.Spec.URL, r.AllowInsecure); err != nil {
+		return gitrepo.Fetched{}, err
+	}
+	remote, err := r.remote(ctx, repo)
+	if err != nil {
+		return gitrepo.Fetched{}, err
+	}
+	mirror, err := gitrepo.Open(r.dir(repo))
+	if err != nil {
+		return gitrepo.Fetched{}, err
+	}
+	return mirror.Fetch(ctx, remote, want(repo.Spec.Ref))
+}
+
+func want(ref *v1alpha1.RepositoryRef) gitrepo.Want {
+	if ref == nil {
+		return gitrepo.Want{}
+	}
+	return gitrepo.Want{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
+}
+
+// lastGood finds the revision on record in the mirror when the remote cannot be reached right
+// after a start, so that drift is still corrected while Git is down.
+func (r *Repositories) lastGood(repo *v1alpha1.Repository, source sync.Source) sync.Source {
+	if source.Revision.Commit != "" || repo.Status.Revision == "" {
+		return source
+	}
+	revision := parseRevision(repo.Status.Revision)
+	tree, err := gitrepo.OpenTree(r.dir(repo), revision.Commit)
+	if err != nil {
+		return source
+	}
+	_ = tree.Close() // it was only opened to see whether it is there
+	r.Moved(client.ObjectKeyFromObject(repo))
+	return sync.Source{Dir: r.dir(repo), Revision: revision}
+}
+
+// remote reads the Secrets that a Repository names.
+func (r *Repositories) remote(ctx context.Context, repo *v1alpha1.Repository) (gitrepo.Remote, error) {
+	remote := gitrepo.Remote{URL: repo.Spec.URL}
+	if ref := repo.Spec.SecretRef; ref != nil {
+		data, err := r.secret(ctx, repo.Namespace, ref.Name)
+		if err != nil {
+			return remote, err
+		}
+		if remote.Auth, err = gitrepo.ReadAuth(data, repo.Spec.URL); err != nil {
+			return remote, fmt.Errorf("Secret %s/%s: %w", repo.Namespace, ref.Name, err)
+		}
+	}
+	if ref := repo.Spec.ProxySecretRef; ref != nil {
+		data, err := r.secret(ctx, repo.Namespace, ref.Name)
+		if err != nil {
+			return remote, err
+		}
+		if remote.Proxy, err = gitrepo.ReadProxy(data); err != nil {
+			return remote, fmt.Errorf("Secret %s/%s: %w", repo.Namespace, ref.Name, err)
+		}
+	}
+	return remote, nil
+}
+
+func (r *Repositories) secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+	var secret corev1.Secret
+	if err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, &gitrepo.Error{Kind: gitrepo.Invalid, Message: fmt.Sprintf("Secret %s/%s is not there: create it, or name another in spec.secretRef or spec.proxySecretRef", namespace, name)}
+		}
+		return nil, fmt.Errorf("Secret %s/%s cannot be read: %w", namespace, name, err)
+	}
+	return secret.Data, nil
+}
+
+// report writes what is known into the status.
+func (r *Repositories) report(ctx context.Context, before, repo *v1alpha1.Repository, h head) {
+	repo.Status.ObservedGeneration = repo.Generation
+	repo.Status.LastHandledReconcileAt = h.requested
+	if h.err != nil {
+		reason := v1alpha1.FetchFailedReason
+		if e, ok := errors.AsType[*gitrepo.Error](h.err); ok {
+			reason = string(e.Kind)
+		}
+		v := sync.Verdict{Phase: sync.Failing, Reason: reason, Message: h.err.Error()}
+		if changed(before.Status.Conditions, v) {
+			r.Events.Warning(repo, repo.Status.Revision, v.Reason, v.Message)
+		}
+		setConditions(&repo.Status.Conditions, repo.Generation, v)
+	} else {
+		repo.Status.Revision = h.source.Revision.String()
+		if before.Status.Revision != repo.Status.Revision {
+			r.Events.Normal(repo, repo.Status.Revision, "NewRevision", fmt.Sprintf("Fetched %s: %s", agent.Short(repo.Status.Revision), h.source.Revision.Subject))
+		}
+		setConditions(&repo.Status.Conditions, repo.Generation, sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason,
+			Message: "Fetched " + agent.Short(repo.Status.Revision)})
+	}
+	if r.allReached(ctx, repo, h.source.Revision.String()) {
+		repo.Status.SyncedRevision = h.source.Revision.String()
+	}
+	r.Metrics.Ready(v1alpha1.RepositoryKind, repo.Namespace, repo.Name, h.err == nil)
+}
+
+// allReached tells whether every Overlay of a Repository that is not suspended is Ready at a
+// revision.
+func (r *Repositories) allReached(ctx context.Context, repo *v1alpha1.Repository, revision string) bool {
+	if revision == "" {
+		return false
+	}
+	var overlays v1alpha1.OverlayList
+	if err := r.Client.List(ctx, &overlays, client.MatchingFields{byRepository: client.ObjectKeyFromObject(repo).String()}); err != nil {
+		return false
+	}
+	for n := range overlays.Items {
+		o := &overlays.Items[n]
+		if _, ready := r.Syncer.Reached(o, revision); !ready && !o.Spec.Suspend {
+			return false
+		}
+	}
+	return true
+}
+
+// gone forgets a deleted Repository, and removes the mirrors that belong to none.
+func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
+	r.mu.Lock()
+	delete(r.heads, name)
+	r.mu.Unlock()
+	r.Metrics.Gone(v1alpha1.RepositoryKind, name.Namespace, name.Name)
+	r.Moved(name)
+	var all v1alpha1.RepositoryList
+	if err := r.Client.List(ctx, &all); err != nil {
+		return
+	}
+	used := map[string]bool{}
+	for n := range all.Items {
+		used[string(all.Items[n].UID)] = true
+	}
+	entries, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !used[e.Name()] {
+			if err := os.RemoveAll(filepath.Join(r.Dir, e.Name())); err != nil {
+				log.FromContext(ctx).Error(err, "cannot remove the mirror of a deleted Repository")
+			}
+		}
+	}
+}
+
+func (r *Repositories) head(name types.NamespacedName) head {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.heads[name]
+}
+
+func (r *Repositories) keep(name types.NamespacedName, h head) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.heads == nil {
+		r.heads = map[types.NamespacedName]head{}
+	}
+	r.heads[name] = h
+}
+
+func (r *Repositories) dir(repo *v1alpha1.Repository) string {
+	return filepath.Join(r.Dir, string(repo.UID))
+}

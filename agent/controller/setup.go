@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"context"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// Names of the cache's indexes over Overlays.
+const (
+	byRepository = "repository"
+	byDependency = "dependency"
+)
+
+// Setup registers both reconcilers. Parallel is how many objects of a kind are worked on at
+// once.
+func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, overlays *Overlays, parallel int) error {
+	overlays.waiting, overlays.latest = map[types.NamespacedName]bool{}, map[types.NamespacedName]*v1alpha1.Overlay{}
+	indexer := mgr.GetFieldIndexer()
+	if err := indexer.IndexField(ctx, &v1alpha1.Overlay{}, byRepository, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Overlay).RepositoryName().String()}
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.Overlay{}, byDependency, func(o client.Object) []string {
+		var names []string
+		for _, ref := range o.(*v1alpha1.Overlay).Dependencies() {
+			names = append(names, ref.String())
+		}
+		return names
+	}); err != nil {
+		return err
+	}
+	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{})
+	options := controller.Options{MaxConcurrentReconciles: parallel}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("repository").
+		For(&v1alpha1.Repository{}, builder.WithPredicates(asked)).
+		WatchesRawSource(&repositories.queue).WithOptions(options).Complete(repositories); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("overlay").
+		For(&v1alpha1.Overlay{}, builder.WithPredicates(asked)).
+		WatchesRawSource(&overlays.queue).
+		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.arrivals()).
+		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
+		WithOptions(options).Complete(overlays)
+}
+
+// arrivals wakes the Overlays that wait when something appears.
+func (r *Overlays) arrivals() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		r.Arrived()
+		return nil
+	})
+}
+
+// appears lets only creations through.
+var appears = predicate.Funcs{
+	UpdateFunc: func(event.UpdateEvent) bool { return false },
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+func partial(group, version, kind string) *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: version, Kind: kind})
+	return o
+}
+
+// requested lets an object through whose request to be reconciled now is new, or that is
+// being deleted.
+type requested struct{ predicate.Funcs }
+
+// Update compares the requests.
+func (requested) Update(e event.UpdateEvent) bool {
+	before, _ := meta.ReconcileAnnotationValue(e.ObjectOld.GetAnnotations())
+	after, asked := meta.ReconcileAnnotationValue(e.ObjectNew.GetAnnotations())
+	return asked && before != after || !e.ObjectNew.GetDeletionTimestamp().IsZero()
+}
+
+func isReady(o *v1alpha1.Overlay) bool {
+	ready := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition)
+	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == o.Generation
+}
+
+func readyMessage(o *v1alpha1.Overlay) string {
+	if ready := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
+		return ready.Message
+	}
+	return ""
+}

@@ -1,0 +1,101 @@
+package record
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+)
+
+// Metrics are the agent's own measures; docs/operations.md says what each means.
+type Metrics struct {
+	ready    *prometheus.GaugeVec
+	objects  *prometheus.GaugeVec
+	changes  *prometheus.CounterVec
+	drift    *prometheus.CounterVec
+	passes   *prometheus.HistogramVec
+	renders  *prometheus.HistogramVec
+	fetches  *prometheus.HistogramVec
+	received prometheus.Counter
+}
+
+// NewMetrics registers the measures. It panics if they are registered already, which is a
+// mistake in the program.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	buckets := []float64{.001, .005, .02, .1, .5, 1, 5, 20, 60, 300}
+	m := &Metrics{
+		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_ready",
+			Help: "1 if the object is Ready, 0 if it is not."}, []string{"kind", "namespace", "name"}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_overlay_objects",
+			Help: "Objects of an Overlay by state: total, healthy, drifted."}, []string{"namespace", "name", "state"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_changes_total",
+			Help: "Changes to objects of the cluster by verb and result."}, []string{"verb", "result"}),
+		drift: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_drift_corrections_total",
+			Help: "Objects that were changed in the cluster and put back."}, []string{"namespace", "name"}),
+		passes: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_pass_seconds",
+			Help: "Duration of one pass over an Overlay by the phase it came to.", Buckets: buckets}, []string{"phase"}),
+		renders: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_render_seconds",
+			Help: "Duration of renders by result.", Buckets: buckets}, []string{"result"}),
+		fetches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_fetch_seconds",
+			Help: "Duration of looks at a remote by result: changed, unchanged, failed.", Buckets: buckets}, []string{"result"}),
+		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_bytes_total",
+			Help: "Bytes of Git objects received."}),
+	}
+	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.fetches, m.received)
+	return m
+}
+
+// Rendered counts a render.
+func (m *Metrics) Rendered(took time.Duration, err error) {
+	m.renders.WithLabelValues(result(err)).Observe(took.Seconds())
+}
+
+// Fetched counts a look at a remote.
+func (m *Metrics) Fetched(took time.Duration, changed bool, bytes int64, err error) {
+	label := map[bool]string{true: "changed", false: "unchanged"}[changed]
+	if err != nil {
+		label = "failed"
+	}
+	m.fetches.WithLabelValues(label).Observe(took.Seconds())
+	m.received.Add(float64(bytes))
+}
+
+// Ready sets whether an object is Ready.
+func (m *Metrics) Ready(kind, namespace, name string, ready bool) {
+	value := 0.0
+	if ready {
+		value = 1
+	}
+	m.ready.WithLabelValues(kind, namespace, name).Set(value)
+}
+
+// Passed counts a pass over an Overlay.
+func (m *Metrics) Passed(o *v1alpha1.Overlay, phase string, took time.Duration, p agent.Plan, run agent.Run) {
+	m.passes.WithLabelValues(phase).Observe(took.Seconds())
+	for state, n := range map[string]int32{"total": o.Status.Objects.Total, "healthy": o.Status.Objects.Healthy, "drifted": o.Status.Objects.Drifted} {
+		m.objects.WithLabelValues(o.Namespace, o.Name, state).Set(float64(n))
+	}
+	for _, done := range run.Outcomes {
+		m.changes.WithLabelValues(string(done.Verb), string(done.Result)).Inc()
+	}
+	for _, c := range p.Changes {
+		if c.Drifted && c.Verb != agent.Keep {
+			m.drift.WithLabelValues(o.Namespace, o.Name).Inc()
+		}
+	}
+}
+
+// Gone drops what was measured of an object that is no more.
+func (m *Metrics) Gone(kind, namespace, name string) {
+	m.ready.DeleteLabelValues(kind, namespace, name)
+	m.objects.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "name": name})
+	m.drift.DeleteLabelValues(namespace, name)
+}
+
+func result(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "succeeded"
+}

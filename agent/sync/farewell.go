@@ -1,0 +1,90 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/plan"
+)
+
+// Farewell does with the objects of a deleted Overlay what its deletionPolicy says, as far as
+// it leads now. It is done when nothing is left on record; until then, the error says what it
+// waits for.
+func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay) error {
+	owner := OwnerOf(o)
+	session, err := s.session(o)
+	if err != nil {
+		return err
+	}
+	inventory, err := s.Inventories.Load(ctx, owner)
+	if err != nil {
+		return err
+	}
+	facts := gather(ctx, session, plan.Facts{
+		Owner: owner, Inventory: inventory, Prune: deletes(o), Farewell: true,
+		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
+	})
+	p := plan.Make(facts)
+	limits := s.Limits
+	limits.Request = min(limits.Request, o.Spec.Timeout.Duration)
+	run := execute.Prune(ctx, session, p, limits)
+	if !deletes(o) {
+		run = disown(ctx, session, facts, run)
+	}
+	left := recorded(inventory, run)
+	if err := s.Inventories.Save(ctx, owner, left); err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return errors.New(whatIsLeft(p, run, left))
+	}
+	session.Leave(owner)
+	s.Forget(owner)
+	return nil
+}
+
+// deletes tells whether the objects go with the Overlay.
+func deletes(o *v1alpha1.Overlay) bool {
+	switch o.Spec.DeletionPolicy {
+	case v1alpha1.DeletionOrphan:
+		return false
+	case v1alpha1.DeletionDelete:
+		return true
+	}
+	return o.PruneEnabled()
+}
+
+// disown takes the ownership labels off the objects that stay.
+func disown(ctx context.Context, session *cluster.Session, facts plan.Facts, run agent.Run) agent.Run {
+	for n, done := range run.Outcomes {
+		live := facts.Live[done.Ref]
+		if done.Verb != agent.Forget || live.Owner != facts.Owner {
+			continue
+		}
+		if err := session.Disown(ctx, done.Ref, facts.Inventory[done.Ref].Version, live.UID); err != nil {
+			run.Outcomes[n].Result, run.Outcomes[n].Class, run.Outcomes[n].Message = agent.Failed, cluster.ClassOf(err), err.Error()
+		}
+	}
+	return run
+}
+
+func whatIsLeft(p agent.Plan, run agent.Run, left agent.Inventory) string {
+	var lines []string
+	for _, v := range p.Violations {
+		lines = append(lines, v.String())
+	}
+	for _, o := range run.Failures() {
+		lines = append(lines, o.Ref.String()+": "+o.Message)
+	}
+	if len(lines) == 0 {
+		for _, ref := range left.Refs() {
+			lines = append(lines, ref.String()+" is being deleted")
+		}
+	}
+	return fmt.Sprintf("%d objects are left: %s", len(left), abridge(lines))
+}

@@ -1,0 +1,322 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/plan"
+)
+
+// Source is what a pass works from.
+type Source struct {
+	// Dir is the mirror of the Repository.
+	Dir      string
+	Revision agent.Revision
+}
+
+// Report is what a pass did and came to.
+type Report struct {
+	Verdict Verdict
+	Plan    agent.Plan
+	Run     agent.Run
+	// Digest of the rendered set; empty if it could not be rendered.
+	Digest string
+	// Objects counts the objects of the overlay.
+	Objects v1alpha1.ObjectCounts
+	// Healthy tells that all objects are healthy, and Unhealthy which are not.
+	Healthy   bool
+	Unhealthy string
+	// News: others may be waiting for what this pass came to.
+	News bool
+}
+
+// Pass walks the line from a revision to the cluster once. Blocked, if not nil, is asked
+// after the overlay's objects are known and before the cluster is touched: it says why the
+// overlay has to wait for others.
+func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, blocked func() *Verdict, now time.Time) Report {
+	owner := OwnerOf(o)
+	m := s.memory(owner)
+	session, err := s.session(o)
+	if err != nil {
+		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
+	}
+
+	set, news, failure := s.rendered(ctx, session, m, o, source, now)
+	if failure != nil {
+		return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
+	}
+	if blocked != nil {
+		if why := blocked(); why != nil {
+			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
+		}
+	}
+
+	inventory, err := s.Inventories.Load(ctx, owner)
+	if err != nil {
+		return s.conclude(m, o, source, s.recordFailed(m, err, news))
+	}
+	facts, err := s.facts(o, m, source, set, inventory, now)
+	if err != nil {
+		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}, Digest: set.Digest, News: news})
+	}
+	facts = gather(ctx, session, facts)
+	p := plan.Make(facts)
+
+	// What is about to be created is on record before it is: a crash leaves no orphan.
+	intended := intend(inventory, p)
+	if err := s.Inventories.Save(ctx, owner, intended); err != nil {
+		return s.conclude(m, o, source, s.recordFailed(m, err, news))
+	}
+	limits := s.Limits
+	limits.Request = min(limits.Request, o.Spec.Timeout.Duration)
+	run := execute.Apply(ctx, session, p, limits)
+	if applied(run) > 0 {
+		m.since = now
+	}
+	if facts.Recheck {
+		m.checked = now
+	}
+	m.remember(p, run, now)
+
+	count := take(session, set, p)
+	if count.total == count.healthy && len(run.Failures()) == 0 {
+		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, session, p, limits).Outcomes...)
+	}
+	if err := s.Inventories.Save(ctx, owner, recorded(intended, run)); err != nil {
+		return s.conclude(m, o, source, s.recordFailed(m, err, news))
+	}
+
+	fights, rematch := waiting(m.fights, now)
+	at := s.where(m)
+	verdict := judge(ending{
+		revision: source.Revision.String(), plan: p, run: run, census: count, fights: fights,
+		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
+		wasReady: at.ready && at.revision == source.Revision.String(),
+	})
+	verdict.Retry = soonest(verdict.Retry, rematch, s.retry(m, verdict, p, run), o.Spec.Interval.Duration-now.Sub(m.checked))
+	return s.conclude(m, o, source, Report{
+		Verdict: verdict, Plan: p, Run: run, Digest: set.Digest, News: news,
+		Objects:   v1alpha1.ObjectCounts{Total: int32(count.total), Healthy: int32(count.healthy), Drifted: int32(count.drifted)},
+		Healthy:   count.total == count.healthy,
+		Unhealthy: count.worst(),
+	})
+}
+
+// conclude notes how far the overlay is, for those who wait for it.
+func (s *Syncer) conclude(m *memory, o *v1alpha1.Overlay, source Source, r Report) Report {
+	at := reached{revision: source.Revision.String(), generation: o.Generation, ready: r.Verdict.Phase == Ready}
+	if s.arrive(m, at) {
+		r.News = true
+	}
+	return r
+}
+
+func (s *Syncer) where(m *memory) reached {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.reached
+}
+
+// session returns the cluster as the overlay's account sees it.
+func (s *Syncer) session(o *v1alpha1.Overlay) (*cluster.Session, error) {
+	account := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount)
+	if account == "" {
+		return s.Cluster.As(cluster.Account{})
+	}
+	return s.Cluster.As(cluster.Account{Namespace: o.Namespace, Name: account})
+}
+
+// facts puts together what a plan depends on and does not have to be asked from the cluster.
+func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.Set, inventory agent.Inventory, now time.Time) (plan.Facts, error) {
+	rules, err := ignoreRules(o)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	if m.checked.IsZero() {
+		m.checked = now
+	}
+	fights, _ := waiting(m.fights, now)
+	return plan.Facts{
+		Owner: OwnerOf(o), Revision: source.Revision, Set: set, Inventory: inventory,
+		Claims:   claims{syncer: s, owner: OwnerOf(o), repository: o.RepositoryName().String(), revision: source.Revision.String()},
+		Fighting: fights, Prune: o.PruneEnabled(), Drift: o.Spec.Drift, Ignore: rules,
+		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
+		Recheck:    o.Spec.Drift == v1alpha1.DriftCorrect && now.Sub(m.checked) >= o.Spec.Interval.Duration,
+	}, nil
+}
+
+// intend adds what a plan creates or takes over to an inventory, not yet as applied.
+func intend(inventory agent.Inventory, p agent.Plan) agent.Inventory {
+	next := inventory.Clone()
+	for _, c := range p.Changes {
+		switch c.Verb {
+		case agent.Create, agent.Update, agent.Replace:
+			if _, known := next[c.Ref]; !known {
+				next[c.Ref] = agent.Entry{Version: c.Object.Version}
+			}
+		}
+	}
+	return next
+}
+
+// recorded returns the inventory after a run.
+func recorded(inventory agent.Inventory, run agent.Run) agent.Inventory {
+	next := inventory.Clone()
+	for _, o := range run.Outcomes {
+		switch {
+		case o.Result != agent.Done:
+		case o.Verb == agent.Forget:
+			delete(next, o.Ref)
+		case o.Verb != agent.Delete:
+			next[o.Ref] = agent.Entry{Version: o.Version, Digest: o.Digest, Fields: o.Live.Fields}
+		}
+	}
+	return next
+}
+
+func applied(run agent.Run) int {
+	n := 0
+	for _, o := range run.Outcomes {
+		if o.Result == agent.Done && o.Verb != agent.Forget && o.Verb != agent.Delete {
+			n++
+		}
+	}
+	return n
+}
+
+// remember counts the corrections of drift.
+func (m *memory) remember(p agent.Plan, run agent.Run, now time.Time) {
+	drifted := map[agent.Ref]bool{}
+	for _, c := range p.Changes {
+		drifted[c.Ref] = c.Drifted && c.Verb == agent.Update
+	}
+	for _, o := range run.Outcomes {
+		if drifted[o.Ref] && o.Result == agent.Done {
+			m.fights[o.Ref] = m.fights[o.Ref].corrected(now, o.Note)
+		}
+	}
+	maps.DeleteFunc(m.fights, func(_ agent.Ref, f fight) bool { return now.Sub(f.last) > 2*fightMaxPause })
+}
+
+// take counts the objects of a set by health.
+func take(session *cluster.Session, set agent.Set, p agent.Plan) census {
+	var c census
+	for _, change := range p.Changes {
+		if change.Drifted && change.Verb == agent.Keep {
+			c.drifted++
+		}
+	}
+	for _, o := range set.Objects {
+		if o.Options.Ignore {
+			continue
+		}
+		c.total++
+		live, seen := session.Seen(o.Ref)
+		if !seen {
+			live.Health = agent.Health{Status: agent.Missing, Message: "it is not in the cluster"}
+		}
+		sentence := fmt.Sprintf("%s is %s: %s", o.Ref, live.Health.Status, live.Health.Message)
+		switch {
+		case live.Health.OK():
+			c.healthy++
+		case live.Health.Status == agent.Degraded:
+			c.degraded = append(c.degraded, sentence)
+		default:
+			c.progressing = append(c.progressing, sentence)
+		}
+	}
+	return c
+}
+
+// Pauses between tries of what failed. Things on their way announce themselves, so their
+// retry is only a net below the watches.
+const (
+	firstRetry     = time.Second
+	transientRetry = 30 * time.Second
+	permanentRetry = 5 * time.Minute
+)
+
+// retry says when a pass that did not reach its end is tried again: sooner for what may pass
+// by itself, later for what somebody has to mend.
+func (s *Syncer) retry(m *memory, v Verdict, p agent.Plan, run agent.Run) time.Duration {
+	failed := run.Failures()
+	if len(failed) == 0 && len(p.Violations) == 0 {
+		m.failures = 0
+		return 0
+	}
+	most := permanentRetry
+	for _, o := range failed {
+		if !o.Class.Permanent() {
+			most = transientRetry
+		}
+	}
+	return m.backoff(most)
+}
+
+// backoff doubles the pause with every failure in a row.
+func (m *memory) backoff(most time.Duration) time.Duration {
+	pause := firstRetry << min(m.failures, 10)
+	m.failures++
+	return min(pause, most)
+}
+
+func (s *Syncer) recordFailed(m *memory, err error, news bool) Report {
+	return Report{Verdict: Verdict{Phase: Failing, Reason: v1alpha1.ApplyFailedReason, Message: err.Error(), Retry: m.backoff(transientRetry)}, News: news}
+}
+
+// soonest returns the shortest of the pauses that are set.
+func soonest(pauses ...time.Duration) time.Duration {
+	var least time.Duration
+	for _, p := range pauses {
+		if p > 0 && (least == 0 || p < least) {
+			least = p
+		}
+	}
+	return least
+}
+
+func sorted(lines []string) []string { return slices.Sorted(slices.Values(lines)) }
+
+// Waits tells whether a pass could not go on because of something that others bring.
+func (r Report) Waits() bool {
+	for _, v := range r.Plan.Violations {
+		if v.Waits {
+			return true
+		}
+	}
+	for _, o := range r.Run.Failures() {
+		if o.Class == agent.NoKind || o.Class == agent.NoNamespace {
+			return true
+		}
+	}
+	return false
+}
+
+// Made says in a line what a pass did: "2 created, 1 updated". It is empty if it did nothing.
+func (r Report) Made() string {
+	done := map[agent.Verb]int{}
+	for _, o := range r.Run.Outcomes {
+		if o.Result == agent.Done {
+			done[o.Verb]++
+		}
+	}
+	var parts []string
+	for _, v := range []struct {
+		verb agent.Verb
+		past string
+	}{{agent.Create, "created"}, {agent.Update, "updated"}, {agent.Replace, "replaced"}, {agent.Delete, "deleted"}} {
+		if n := done[v.verb]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, v.past))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/controller"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/sync"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+// agentFlags are the flags of `sluice agent`.
+type agentFlags struct {
+	kubeconfig       string
+	dir              string
+	namespace        string
+	metrics          string
+	probes           string
+	leaderElection   bool
+	allowInsecureGit bool
+	noCrossNamespace bool
+	defaultAccount   string
+	parallel         int
+	applyParallel    int
+	requestTimeout   time.Duration
+	renders          int
+	limits           render.Limits
+	development      bool
+}
+
+func newAgentCommand() *cobra.Command {
+	f := agentFlags{limits: render.DefaultLimits()}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent: keep the cluster as Git says",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runAgent(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "path of a kubeconfig; default: the cluster the agent runs in, or $KUBECONFIG")
+	flags.StringVar(&f.dir, "dir", defaultDir(), "directory for mirrors of repositories; may be lost at any time")
+	flags.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election Lease; default: $POD_NAMESPACE")
+	flags.StringVar(&f.metrics, "metrics-address", ":8080", "address of /metrics; 0 for none")
+	flags.StringVar(&f.probes, "probe-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	flags.BoolVar(&f.leaderElection, "leader-election", true, "work only while this replica is the leader")
+	flags.BoolVar(&f.allowInsecureGit, "allow-insecure-git", false, "allow http:// and file:// repositories")
+	flags.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to Repositories and Overlays of other namespaces")
+	flags.StringVar(&f.defaultAccount, "default-service-account", "", "ServiceAccount, in the Overlay's namespace, for Overlays that name none; default: the agent's own account")
+	flags.IntVar(&f.parallel, "parallel", 8, "objects of a kind worked on at once")
+	flags.IntVar(&f.applyParallel, "apply-parallel", 16, "requests of one Overlay under way at once")
+	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "time for one request to the API server")
+	flags.IntVar(&f.renders, "renders", 2, "render workers: renders under way at once")
+	flags.Int64Var(&f.limits.Memory, "render-memory", f.limits.Memory, "bytes of memory of one render")
+	flags.DurationVar(&f.limits.Time, "render-timeout", f.limits.Time, "time of one render")
+	flags.Int64Var(&f.limits.Output, "render-output", f.limits.Output, "bytes of JSON that one render may give")
+	flags.IntVar(&f.limits.Objects, "render-objects", f.limits.Objects, "objects that one render may give")
+	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
+	return cmd
+}
+
+func defaultDir() string { return filepath.Join(os.TempDir(), "sluice") }
+
+// runAgent wires everything and runs until ctx ends.
+func runAgent(ctx context.Context, f agentFlags) error {
+	logger := zap.New(zap.UseDevMode(f.development))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	restConfig, err := clusterConfig(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       server.Options{BindAddress: f.metrics},
+		HealthProbeBindAddress:        f.probes,
+		LeaderElection:                f.leaderElection,
+		LeaderElectionID:              "sluice-agent",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+	})
+	if err != nil {
+		return fmt.Errorf("cannot set the agent up: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("alive", healthz.Ping); err != nil {
+		return err
+	}
+	renders, err := newPool(f)
+	if err != nil {
+		return err
+	}
+	defer renders.Close()
+	if err := wire(ctx, mgr, f, renders); err != nil {
+		return err
+	}
+	logger.Info("agent starts", "version", version())
+	return mgr.Start(ctx)
+}
+
+// wire connects the two reconcilers with the pipeline.
+func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.Pool) error {
+	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")} //nolint:staticcheck // the new events API has no annotations
+	measures := record.NewMetrics(metrics.Registry)
+	overlays := &controller.Overlays{Client: mgr.GetClient(), Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
+	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) { overlays.Notify(o) })
+	if err != nil {
+		return err
+	}
+	syncer := &sync.Syncer{
+		Cluster:        target,
+		Inventories:    &record.Inventories{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()},
+		Renders:        renders,
+		Limits:         execute.Limits{Parallel: f.applyParallel, Request: f.requestTimeout},
+		DefaultAccount: f.defaultAccount,
+	}
+	repositories := &controller.Repositories{
+		Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Events: events, Metrics: measures, Syncer: syncer,
+		Dir: filepath.Join(f.dir, "repositories"), AllowInsecure: f.allowInsecureGit,
+		Moved: func(name types.NamespacedName) { overlays.RepositoryMoved(name) },
+	}
+	overlays.Syncer, overlays.Repositories = syncer, repositories
+	return controller.Setup(ctx, mgr, repositories, overlays, f.parallel)
+}
+
+// clusterConfig finds the cluster. The client holds nothing back: the API server's priority
+// and fairness does that better.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		if err := os.Setenv("KUBECONFIG", kubeconfig); err != nil {
+			return nil, err
+		}
+	}
+	c, err := config.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster: run in one, or give --kubeconfig or $KUBECONFIG: %w", err)
+	}
+	c.QPS, c.Burst = -1, 0
+	c.UserAgent = "sluice/" + version()
+	return c, nil
+}
+
+// newPool starts render workers as processes of this same program.
+func newPool(f agentFlags) (*render.Pool, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the program's own file, which render workers run: %w", err)
+	}
+	return render.NewPool([]string{self, "render-worker"}, f.renders, f.limits), nil
+}
