@@ -70,7 +70,8 @@ func isAzure(host string) bool {
 }
 
 // connectHTTP uses a transport of its own for every fetch, so that certificates, proxies
-// and connections of one repository never serve another.
+// and connections of one repository never serve another. The proxy of the environment
+// counts if the remote has none of its own.
 func connectHTTP(ep *transport.Endpoint, remote Remote) (connection, error) {
 	config, err := tlsConfig(remote.Auth)
 	if err != nil {
