@@ -41,8 +41,8 @@
 // pack. When the packs are too many or too large, the next fetch clones into a new
 // generation, which appears by a rename, and the generation before it stays until the next
 // time; so what has been fetched stays readable for about a hundred changes more, less if
-// they are large. A damaged generation is replaced the same way: a mirror that broke costs a clone, never
-// an error.
+// they are large. A damaged generation is replaced the same way: a mirror that broke costs
+// a clone, never an error.
 //
 // One process writes to a mirror; any number may read, at any time. A Tree opens the packs
 // when it is made and keeps them open: a generation that is removed meanwhile stays
