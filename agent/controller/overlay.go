@@ -149,7 +149,7 @@ func (r *Overlays) pass(ctx context.Context, o *v1alpha1.Overlay) sync.Report {
 	if o.Spec.Suspend {
 		return sync.Report{Verdict: sync.Verdict{Reason: v1alpha1.SuspendedReason}}
 	}
-	name := types.NamespacedName(o.RepositoryName())
+	name := o.RepositoryName()
 	source, ok := r.Repositories.Source(name)
 	if !ok {
 		return sync.Report{Verdict: sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.RepositoryNotReadyReason,
@@ -187,7 +187,7 @@ func (r *Overlays) blocked(ctx context.Context, o *v1alpha1.Overlay) *sync.Verdi
 			Message: "spec.dependsOn goes in a circle: " + strings.Join(cycle, " -> ")}
 	}
 	for _, ref := range o.Dependencies() {
-		if why := r.notReady(ctx, types.NamespacedName(ref)); why != "" {
+		if why := r.notReady(ctx, ref); why != "" {
 			return &sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.DependencyNotReadyReason, Message: why}
 		}
 	}
@@ -205,7 +205,7 @@ func (r *Overlays) notReady(ctx context.Context, name types.NamespacedName) stri
 		}
 		return fmt.Sprintf("waiting for Overlay %s, which is suspended and not Ready", name)
 	}
-	source, ok := r.Repositories.Source(types.NamespacedName(dep.RepositoryName()))
+	source, ok := r.Repositories.Source(dep.RepositoryName())
 	at, ready := r.Syncer.Reached(&dep, source.Revision.String())
 	switch {
 	case !ok || !at:
@@ -229,7 +229,7 @@ func (r *Overlays) cycle(ctx context.Context, o *v1alpha1.Overlay, path []string
 	}
 	for _, ref := range o.Dependencies() {
 		var dep v1alpha1.Overlay
-		if err := r.Client.Get(ctx, types.NamespacedName(ref), &dep); err != nil {
+		if err := r.Client.Get(ctx, ref, &dep); err != nil {
 			continue
 		}
 		if found := r.cycle(ctx, &dep, append(path[:len(path):len(path)], me)); found != nil {
@@ -251,7 +251,7 @@ func (r *Overlays) spread(o *v1alpha1.Overlay, report sync.Report) {
 	if report.News {
 		r.wakeIndexed(byDependency, name)
 		r.Arrived()
-		r.Repositories.Wake(types.NamespacedName(o.RepositoryName()))
+		r.Repositories.Wake(o.RepositoryName())
 	}
 }
 
@@ -297,7 +297,7 @@ func (r *Overlays) tell(ctx context.Context, before, o *v1alpha1.Overlay, report
 	if v.Reason == v1alpha1.SuspendedReason {
 		return
 	}
-	source, _ := r.Repositories.Source(types.NamespacedName(o.RepositoryName()))
+	source, _ := r.Repositories.Source(o.RepositoryName())
 	revision := source.Revision.String()
 	if settled := report.Plan.Count(agent.Create, agent.Update, agent.Replace, agent.Delete) == 0; settled && v.Phase == sync.Ready && untouched(before, report) {
 		// The commit leaves this Overlay alone; so does the status. SyncedRevision of the

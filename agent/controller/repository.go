@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +34,7 @@ type Repositories struct {
 	Events  record.Events
 	Metrics *record.Metrics
 	Syncer  *sync.Syncer
-	// Dir holds a mirror for every Repository, under its UID.
+	// Dir holds a mirror for every Repository.
 	Dir string
 	// AllowInsecure allows http:// and file:// URLs.
 	AllowInsecure bool
@@ -267,7 +269,7 @@ func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
 	}
 	used := map[string]bool{}
 	for n := range all.Items {
-		used[string(all.Items[n].UID)] = true
+		used[filepath.Base(r.dir(&all.Items[n]))] = true
 	}
 	entries, err := os.ReadDir(r.Dir)
 	if err != nil {
@@ -297,6 +299,8 @@ func (r *Repositories) keep(name types.NamespacedName, h head) {
 	r.heads[name] = h
 }
 
+// dir is the directory of a mirror. A Repository that moves to another URL gets another one.
 func (r *Repositories) dir(repo *v1alpha1.Repository) string {
-	return filepath.Join(r.Dir, string(repo.UID))
+	sum := sha256.Sum256([]byte(repo.Spec.URL))
+	return filepath.Join(r.Dir, string(repo.UID)+"-"+hex.EncodeToString(sum[:4]))
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
-	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/render"
 )
 
@@ -60,7 +59,7 @@ func SpecOf(o *v1alpha1.Overlay, variables map[string]string) render.Spec {
 		Patches:         o.Spec.Patches,
 		Images:          o.Spec.Images,
 		Components:      o.Spec.Components,
-		Owner:           manifest.Owner{Namespace: o.Namespace, Name: o.Name},
+		Owner:           OwnerOf(o),
 	}
 	if c := o.Spec.CommonMetadata; c != nil {
 		spec.CommonMetadata = render.CommonMetadata{Labels: c.Labels, Annotations: c.Annotations}

@@ -176,5 +176,9 @@ func newPool(f agentFlags) (*render.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the program's own file, which render workers run: %w", err)
 	}
-	return render.NewPool([]string{self, "render-worker"}, f.renders, f.limits), nil
+	return render.NewPool([]string{self, "render-worker",
+		fmt.Sprintf("--render-memory=%d", f.limits.Memory),
+		fmt.Sprintf("--render-output=%d", f.limits.Output),
+		fmt.Sprintf("--render-objects=%d", f.limits.Objects),
+	}, f.renders, f.limits), nil
 }

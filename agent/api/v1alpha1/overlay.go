@@ -2,8 +2,8 @@ package v1alpha1
 
 import (
 	"github.com/fluxcd/pkg/apis/kustomize"
-	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // OverlayKind is the kind of an Overlay.
@@ -344,18 +344,18 @@ type OverlayList struct {
 func (o *Overlay) GetConditions() []metav1.Condition { return o.Status.Conditions }
 
 // RepositoryName returns the namespace and name of the Repository.
-func (o *Overlay) RepositoryName() meta.NamespacedObjectReference {
-	return meta.NamespacedObjectReference{
+func (o *Overlay) RepositoryName() types.NamespacedName {
+	return types.NamespacedName{
 		Name:      o.Spec.RepositoryRef.Name,
 		Namespace: orDefault(o.Spec.RepositoryRef.Namespace, o.Namespace),
 	}
 }
 
 // Dependencies returns the namespaces and names of the Overlays this one depends on.
-func (o *Overlay) Dependencies() []meta.NamespacedObjectReference {
-	refs := make([]meta.NamespacedObjectReference, 0, len(o.Spec.DependsOn))
+func (o *Overlay) Dependencies() []types.NamespacedName {
+	refs := make([]types.NamespacedName, 0, len(o.Spec.DependsOn))
 	for _, d := range o.Spec.DependsOn {
-		refs = append(refs, meta.NamespacedObjectReference{Name: d.Name, Namespace: orDefault(d.Namespace, o.Namespace)})
+		refs = append(refs, types.NamespacedName{Name: d.Name, Namespace: orDefault(d.Namespace, o.Namespace)})
 	}
 	return refs
 }

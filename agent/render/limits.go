@@ -1,0 +1,21 @@
+package render
+
+import "time"
+
+// Limits bound one render.
+type Limits struct {
+	// Memory in bytes of a worker's heap.
+	Memory int64
+	// Time of one render.
+	Time time.Duration
+	// Output in bytes of JSON.
+	Output int64
+	// Objects in a set.
+	Objects int
+}
+
+// DefaultLimits fit the whole Kubeflow platform (683 objects, 12 MB, about 1 GB of memory
+// while it is rendered) several times over.
+func DefaultLimits() Limits {
+	return Limits{Memory: 3 << 30, Time: 3 * time.Minute, Output: 256 << 20, Objects: 50_000}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
+	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/spf13/cobra"
+)
+
+// newRenderWorkerCommand is how the program runs itself as a render worker.
+func newRenderWorkerCommand() *cobra.Command {
+	limits := render.DefaultLimits()
+	cmd := &cobra.Command{
+		Use:    "render-worker",
+		Short:  "Render for the agent: requests on standard input, answers on standard output",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return render.Serve(os.Stdin, os.Stdout, limits, openTree)
+		},
+	}
+	cmd.Flags().Int64Var(&limits.Memory, "render-memory", limits.Memory, "bytes of memory")
+	cmd.Flags().Int64Var(&limits.Output, "render-output", limits.Output, "bytes of JSON of one render")
+	cmd.Flags().IntVar(&limits.Objects, "render-objects", limits.Objects, "objects of one render")
+	return cmd
+}
+
+// openTree opens a commit in a mirror, or a working directory.
+func openTree(s render.Source) (agent.Tree, error) {
+	if s.Commit == "" {
+		return workTree(s.Dir)
+	}
+	return gitrepo.OpenTree(s.Dir, s.Commit)
+}
+
+// workTree is a directory as it is on disk.
+func workTree(dir string) (agent.Tree, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return root.FS().(agent.Tree), nil
+}
