@@ -65,6 +65,8 @@ type Violation struct {
 	Message string
 	// Waits: it may resolve itself without anybody changing anything.
 	Waits bool
+	// Class sorts it as an Outcome is sorted; empty for most.
+	Class Class
 }
 
 // String names the object and says what is wrong.

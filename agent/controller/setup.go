@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,7 +46,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 		return err
 	}
 	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{})
-	options := controller.Options{MaxConcurrentReconciles: parallel}
+	options := controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("repository")}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("repository").
 		For(&v1alpha1.Repository{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&repositories.queue).WithOptions(options).Complete(repositories); err != nil {
@@ -56,7 +57,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 		WatchesRawSource(&overlays.queue).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.arrivals()).
 		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
-		WithOptions(options).Complete(overlays)
+		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("overlay")}).Complete(overlays)
+}
+
+// logger names the object in every line of its log, and says nothing twice.
+func logger(kind string) func(*reconcile.Request) logr.Logger {
+	return func(req *reconcile.Request) logr.Logger {
+		if req == nil {
+			return ctrl.Log
+		}
+		return ctrl.Log.WithValues(kind, req.NamespacedName.String())
+	}
 }
 
 // arrivals wakes the Overlays that wait when something appears.

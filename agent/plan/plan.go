@@ -78,7 +78,10 @@ func apply(f Facts, o agent.Object) decision {
 		return refuse(change, agent.Update, true, why)
 	}
 	kind, known := f.Kinds[o.Ref.GroupKind()]
-	if known && kind.Namespaced && o.Ref.Namespace == "" {
+	if !known {
+		return unknownKind(change)
+	}
+	if kind.Namespaced && o.Ref.Namespace == "" {
 		return refuse(change, agent.Create, false, "it has no namespace: set metadata.namespace, namespace in kustomization.yaml, or spec.targetNamespace of the Overlay")
 	}
 	if !exists {
@@ -122,6 +125,15 @@ func apply(f Facts, o agent.Object) decision {
 		return decision{change: change}
 	}
 	return keep(change, "")
+}
+
+// unknownKind refuses an object until the cluster knows its kind, and with it whether it lives
+// in a namespace.
+func unknownKind(change agent.Change) decision {
+	d := refuse(change, agent.Create, true, fmt.Sprintf("the cluster does not know the kind %s in %s (yet): install its CRD, or let the Overlay that brings it come first with dependsOn",
+		change.Ref.Kind, change.Object.GroupVersionKind().GroupVersion()))
+	d.violation.Class = agent.NoKind
+	return d
 }
 
 // byDriftPolicy keeps a drifted object unless drift is to be corrected.

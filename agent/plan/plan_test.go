@@ -80,6 +80,9 @@ func less(set agent.Set, ref agent.Ref) agent.Set {
 }
 
 func swap(f Facts, o agent.Object) Facts {
+	if _, known := f.Kinds[o.Ref.GroupKind()]; !known && o.Ref != cart {
+		f.Kinds[o.Ref.GroupKind()] = Kind{Namespaced: o.Ref.Namespace != ""}
+	}
 	f.Set = agent.NewSet(append(less(f.Set, o.Ref).Objects, o))
 	return f
 }
@@ -92,6 +95,10 @@ func TestMake(t *testing.T) {
 	}{
 		{"nothing changed", settled(web, conf), `
 0 to do, 2 unchanged`},
+		{"a kind that is not known stops only its objects", swap(change(settled(web, cart), func(f *Facts) { delete(f.Kinds, cart.GroupKind()) }), object(web, "d2")), `
+~ update Deployment/shop/web  (changed in Git)
+! create Cart.shop.dev/shop/one: the cluster does not know the kind Cart in shop.dev/v1 (yet): install its CRD, or let the Overlay that brings it come first with dependsOn
+1 to update, 1 refused, 0 unchanged`},
 		{"a new object", change(settled(web), func(f *Facts) { *f = swap(*f, object(conf, "d1")) }), `
 + create ConfigMap/shop/conf  (new in Git)
 1 to create, 1 unchanged`},
@@ -100,6 +107,7 @@ func TestMake(t *testing.T) {
 1 to update, 0 unchanged`},
 		{"waves: definitions, settings, workloads, resources, admission",
 			change(settled(), func(f *Facts) {
+				f.Kinds = settled(hook, cart, web, conf, crd, ns).Kinds
 				f.Set = agent.NewSet([]agent.Object{object(hook, "d"), object(cart, "d"), object(web, "d"), object(conf, "d"), object(crd, "d"), object(ns, "d")})
 			}), `
 + create Namespace/shop  (new in Git)
@@ -238,7 +246,7 @@ func TestTakeFields(t *testing.T) {
 		facts Facts
 		want  bool
 	}{
-		{"new objects never take", change(settled(), func(f *Facts) { f.Set = agent.NewSet([]agent.Object{object(web, "d")}) }), false},
+		{"new objects never take", change(settled(), func(f *Facts) { *f = swap(*f, object(web, "d")) }), false},
 		{"a commit does not take", swap(settled(web), object(web, "d2")), false},
 		{"a commit over drift takes back", live(swap(settled(web), object(web, "d2")), web, func(l *agent.Live) { l.Fields = "f2" }), true},
 		{"drift takes back", live(settled(web), web, func(l *agent.Live) { l.Fields = "f2" }), true},

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -17,7 +18,6 @@ import (
 // gather reads the facts that a plan is made from. Watches have most of them; only objects
 // that no watch shows are asked for.
 func gather(ctx context.Context, session *cluster.Session, facts plan.Facts) plan.Facts {
-	facts.Kinds = kindsOf(session, facts.Set)
 	unseen := session.Watch(ctx, facts.Owner, needs(facts))
 	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]string{}
 	var ask []agent.Object
@@ -63,21 +63,35 @@ func find(set agent.Set, ref agent.Ref) (agent.Object, bool) {
 	return set.Objects[n], true
 }
 
-// kindsOf asks what the cluster knows of the kinds in a set.
-func kindsOf(session *cluster.Session, set agent.Set) map[schema.GroupKind]plan.Kind {
+// scoped asks what the cluster knows of the kinds in a set, and takes the namespace off
+// objects of cluster scope: Kustomize puts one on every custom resource it does not know.
+func scoped(session *cluster.Session, set agent.Set) (agent.Set, map[schema.GroupKind]plan.Kind, error) {
 	kinds := map[schema.GroupKind]plan.Kind{}
 	asked := map[schema.GroupVersionKind]bool{}
-	for _, o := range set.Objects {
+	var objects []agent.Object
+	for n, o := range set.Objects {
 		gvk := o.GroupVersionKind()
-		if asked[gvk] {
+		if !asked[gvk] {
+			asked[gvk] = true
+			if namespaced, err := session.Namespaced(gvk); err == nil {
+				kinds[gvk.GroupKind()] = plan.Kind{Namespaced: namespaced}
+			}
+		}
+		if kind, known := kinds[gvk.GroupKind()]; !known || kind.Namespaced || o.Ref.Namespace == "" {
 			continue
 		}
-		asked[gvk] = true
-		if namespaced, err := session.Namespaced(gvk); err == nil {
-			kinds[gvk.GroupKind()] = plan.Kind{Namespaced: namespaced}
+		if objects == nil {
+			objects = slices.Clone(set.Objects)
+		}
+		var err error
+		if objects[n], err = manifest.WithoutNamespace(o); err != nil {
+			return set, kinds, fmt.Errorf("%s: %w", o.Ref, err)
 		}
 	}
-	return kinds
+	if objects != nil {
+		set = agent.NewSet(objects)
+	}
+	return set, kinds, nil
 }
 
 // needs lists the kinds to watch, with the namespaces in which the overlay has objects.

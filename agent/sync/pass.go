@@ -50,10 +50,16 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
 	}
 
-	set, news, failure := s.rendered(ctx, session, m, o, source, now)
+	set, failure := s.rendered(ctx, session, m, o, source, now)
 	if failure != nil {
+		news := s.claim(m, source.Revision.String(), nil)
 		return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
 	}
+	set, kinds, err := scoped(session, set)
+	if err != nil {
+		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}})
+	}
+	news := s.claim(m, source.Revision.String(), &set)
 	if blocked != nil {
 		if why := blocked(); why != nil {
 			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
@@ -68,6 +74,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if err != nil {
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}, Digest: set.Digest, News: news})
 	}
+	facts.Kinds = kinds
 	facts = gather(ctx, session, facts)
 	p := plan.Make(facts)
 
@@ -294,7 +301,7 @@ func (r Report) Waits() bool {
 		}
 	}
 	for _, o := range r.Run.Failures() {
-		if o.Class == agent.NoKind || o.Class == agent.NoNamespace {
+		if comes(o.Class) {
 			return true
 		}
 	}

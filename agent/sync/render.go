@@ -18,12 +18,11 @@ import (
 )
 
 // rendered returns the overlay's set at a revision. It renders only if the revision, the spec
-// or a substituted value changed since the last time. The second result tells that others
-// may be waiting to know what this overlay wants.
-func (s *Syncer) rendered(ctx context.Context, session *cluster.Session, m *memory, o *v1alpha1.Overlay, source Source, now time.Time) (agent.Set, bool, *Verdict) {
+// or a substituted value changed since the last time.
+func (s *Syncer) rendered(ctx context.Context, session *cluster.Session, m *memory, o *v1alpha1.Overlay, source Source, now time.Time) (agent.Set, *Verdict) {
 	variables, err := substitutes(ctx, session, o)
 	if err != nil {
-		return agent.Set{}, false, &Verdict{Phase: Failing, Reason: v1alpha1.RenderFailedReason, Message: err.Error(), Retry: m.backoff(transientRetry)}
+		return agent.Set{}, &Verdict{Phase: Failing, Reason: v1alpha1.RenderFailedReason, Message: err.Error(), Retry: m.backoff(transientRetry)}
 	}
 	request := render.Request{
 		Source: render.Source{Dir: source.Dir, Commit: source.Revision.Commit},
@@ -31,7 +30,7 @@ func (s *Syncer) rendered(ctx context.Context, session *cluster.Session, m *memo
 	}
 	key, err := keyOf(request)
 	if err != nil {
-		return agent.Set{}, false, &Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}
+		return agent.Set{}, &Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}
 	}
 	if m.rendered.key != key || m.rendered.retry {
 		set, err := s.Renders.Render(ctx, request)
@@ -43,10 +42,9 @@ func (s *Syncer) rendered(ctx context.Context, session *cluster.Session, m *memo
 		if m.rendered.retry {
 			v.Phase, v.Retry = Failing, m.backoff(permanentRetry)
 		}
-		return agent.Set{}, s.claim(m, source.Revision.String(), nil), &v
+		return agent.Set{}, &v
 	}
-	set := m.rendered.set
-	return set, s.claim(m, source.Revision.String(), &set), nil
+	return m.rendered.set, nil
 }
 
 // SpecOf turns an Overlay into what a render needs to know of it.

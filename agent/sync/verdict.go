@@ -55,16 +55,15 @@ func judge(e ending) Verdict {
 		}
 		return Verdict{Phase: Failing, Reason: reason, Message: listing(refused)}
 	}
-	if failed := outcomes(e.run, agent.Failed); len(failed) > 0 {
+	if failed := outcomes(e.run, agent.Failed); len(failed) > 0 && !e.onTheirWay(failed) {
 		reason := v1alpha1.ApplyFailedReason
 		if failed[0].Verb == agent.Delete {
 			reason = v1alpha1.PruneFailedReason
 		}
-		phase := Failing
-		if onTheirWay(failed) {
-			phase = Progressing
-		}
-		return Verdict{Phase: phase, Reason: reason, Message: failures(failed)}
+		return Verdict{Phase: Failing, Reason: reason, Message: failures(failed)}
+	}
+	if coming := e.coming(); coming != "" {
+		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: coming, Retry: e.timeout - e.since}
 	}
 	if refused := refusals(e.plan, true); len(refused) > 0 {
 		return Verdict{Phase: Failing, Reason: v1alpha1.PlanRefusedReason, Message: listing(refused)}
@@ -148,14 +147,38 @@ func outcomes(run agent.Run, result agent.Result) []agent.Outcome {
 	return found
 }
 
-// onTheirWay tells that all failures are of a kind that goes away when something else arrives.
-func onTheirWay(failed []agent.Outcome) bool {
+// onTheirWay tells that all failures are of a kind that goes away when something else
+// arrives, and that the time for that is not over.
+func (e ending) onTheirWay(failed []agent.Outcome) bool {
 	for _, o := range failed {
-		if o.Class != agent.NoKind && o.Class != agent.NoNamespace && o.Class != agent.Waiting {
+		if !comes(o.Class) {
 			return false
 		}
 	}
-	return true
+	return e.since < e.timeout
+}
+
+// coming names the objects that wait for something that may be on its way; it is empty when
+// there are none, or when other objects were refused, or when their time is over.
+func (e ending) coming() string {
+	var lines []string
+	for _, v := range e.plan.Violations {
+		if !comes(v.Class) {
+			return ""
+		}
+		lines = append(lines, v.String())
+	}
+	for _, o := range outcomes(e.run, agent.Failed) {
+		lines = append(lines, o.Ref.String()+": "+o.Message)
+	}
+	if e.since >= e.timeout {
+		return ""
+	}
+	return abridge(lines)
+}
+
+func comes(c agent.Class) bool {
+	return c == agent.NoKind || c == agent.NoNamespace || c == agent.Waiting
 }
 
 // listed is how many sentences a message holds before it counts the rest.

@@ -1,0 +1,426 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/gitserver"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// Namespace is where the rig's Repositories and Overlays live.
+const Namespace = "platform"
+
+// Patience is how long a wait may take before the test fails. It is no measure of anything:
+// machines are slow, and a test that comes to its end sooner does not use it.
+const Patience = 3 * time.Minute
+
+// Rig is the set-up of one test.
+type Rig struct {
+	T       testing.TB
+	Cluster *cluster.Cluster
+	Git     *gitserver.Server
+	Client  client.WithWatch
+	// Dir holds the agent's files; it survives restarts of the agent.
+	Dir string
+
+	agent *exec.Cmd
+	ended chan struct{}
+	log   string
+}
+
+// New starts a control plane with Sluice's CRDs, and a Git server.
+func New(t testing.TB, o cluster.Options) *Rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // a cold build is in it
+	defer cancel()
+	if o.Progress == nil {
+		o.Progress = os.Stderr
+	}
+	c, err := cluster.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop() })
+	g, err := gitserver.Start(gitserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	r := &Rig{T: t, Cluster: c, Git: g, Client: newClient(t, c.Config()), Dir: t.TempDir()}
+	r.installCRDs()
+	r.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}})
+	r.log = filepath.Join(t.TempDir(), "agent.log")
+	t.Cleanup(r.showLog)
+	t.Cleanup(r.KillAgent)
+	return r
+}
+
+func newClient(t testing.TB, config *rest.Config) client.WithWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config.UserAgent = "e2e"
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Root is the top of the checkout.
+func Root(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		t.Fatalf("cannot find the module: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (r *Rig) installCRDs() {
+	r.T.Helper()
+	files, err := filepath.Glob(filepath.Join(Root(r.T), "manifests", "crds", "sluice.dev_*.yaml"))
+	if err != nil || len(files) == 0 {
+		r.T.Fatalf("no CRDs in manifests/crds: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		var crd apiextensionsv1.CustomResourceDefinition
+		if err := yaml.Unmarshal(data, &crd); err != nil {
+			r.T.Fatal(err)
+		}
+		r.Create(&crd)
+		r.Eventually("CRD "+crd.Name+" is established", func() (bool, string) {
+			var now apiextensionsv1.CustomResourceDefinition
+			if err := r.Client.Get(context.Background(), client.ObjectKeyFromObject(&crd), &now); err != nil {
+				return false, err.Error()
+			}
+			for _, c := range now.Status.Conditions {
+				if c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue {
+					return true, ""
+				}
+			}
+			return false, "not yet"
+		})
+	}
+}
+
+var build struct {
+	sync.Once
+	path string
+	err  error
+}
+
+// Binary builds the program once for all tests of a process.
+func Binary(t testing.TB) string {
+	t.Helper()
+	build.Do(func() {
+		dir, err := os.MkdirTemp("", "sluice-e2e-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(dir, "sluice")
+		cmd := exec.Command("go", "build", "-o", build.path, "./cmd/sluice")
+		cmd.Dir = Root(t)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			build.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if build.err != nil {
+		t.Fatal(build.err)
+	}
+	return build.path
+}
+
+// StartAgent runs the agent. Flags are added to those that every test needs.
+func (r *Rig) StartAgent(flags ...string) {
+	r.T.Helper()
+	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(Binary(r.T), append([]string{
+		"agent", "--kubeconfig", r.Cluster.Kubeconfig, "--dir", r.Dir, "--allow-insecure-git",
+		"--leader-election=false", "--metrics-address=0", "--probe-address=0", "--log-text",
+	}, flags...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		r.T.Fatal(err)
+	}
+	r.agent, r.ended = cmd, make(chan struct{})
+	go func(ended chan struct{}) { _ = cmd.Wait(); close(ended) }(r.ended)
+}
+
+// KillAgent ends the agent as a power failure would.
+func (r *Rig) KillAgent() {
+	if r.agent == nil {
+		return
+	}
+	_ = r.agent.Process.Kill()
+	<-r.ended
+	r.agent = nil
+}
+
+// Memory returns the peak of the agent's own resident memory in bytes; render workers are
+// not in it.
+func (r *Rig) Memory() int64 {
+	r.T.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.agent.Process.Pid))
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+func (r *Rig) showLog() {
+	if !r.T.Failed() {
+		return
+	}
+	data, err := os.ReadFile(r.log)
+	if err != nil {
+		return
+	}
+	const most = 20_000
+	if len(data) > most {
+		data = data[len(data)-most:]
+	}
+	r.T.Logf("end of the agent's log:\n%s", data)
+}
+
+// Log returns what the agent has logged.
+func (r *Rig) Log() string {
+	r.T.Helper()
+	data, err := os.ReadFile(r.log)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return string(data)
+}
+
+// Create creates an object.
+func (r *Rig) Create(o client.Object) {
+	r.T.Helper()
+	if err := r.Client.Create(context.Background(), o); err != nil {
+		r.T.Fatalf("create %T %s: %v", o, o.GetName(), err)
+	}
+}
+
+// Update reads an object, edits it and writes it, until nobody was in between.
+func (r *Rig) Update(o client.Object, edit func()) {
+	r.T.Helper()
+	for {
+		if err := r.Client.Get(context.Background(), client.ObjectKeyFromObject(o), o); err != nil {
+			r.T.Fatal(err)
+		}
+		edit()
+		err := r.Client.Update(context.Background(), o)
+		if err == nil {
+			return
+		}
+		if !apierrors.IsConflict(err) {
+			r.T.Fatal(err)
+		}
+	}
+}
+
+// Repository makes a Git repository with files, and the Repository that follows it.
+func (r *Rig) Repository(name string, files map[string]string) *gitserver.Repo {
+	r.T.Helper()
+	repo, err := r.Git.Create(name)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	if files != nil {
+		r.Push(repo, gitserver.Change{Message: "begin", Files: files})
+	}
+	r.Create(&v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name},
+		Spec:       v1alpha1.RepositorySpec{URL: repo.URL, Ref: &v1alpha1.RepositoryRef{Branch: "main"}, Interval: metav1.Duration{Duration: time.Hour}},
+	})
+	return repo
+}
+
+// Push commits and returns the revision.
+func (r *Rig) Push(repo *gitserver.Repo, change gitserver.Change) string {
+	r.T.Helper()
+	hash, err := repo.Commit(change)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return "main@sha1:" + hash
+}
+
+// Ask has the agent look at a Repository now, as a webhook would.
+func (r *Rig) Ask(repository string) {
+	r.T.Helper()
+	o := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: repository}}
+	r.Update(o, func() {
+		if o.Annotations == nil {
+			o.Annotations = map[string]string{}
+		}
+		o.Annotations["reconcile.fluxcd.io/requestedAt"] = time.Now().Format(time.RFC3339Nano)
+	})
+}
+
+// Overlay creates an Overlay of the Repository "platform".
+func (r *Rig) Overlay(name, path string, edits ...func(*v1alpha1.Overlay)) *v1alpha1.Overlay {
+	r.T.Helper()
+	o := &v1alpha1.Overlay{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name},
+		Spec:       v1alpha1.OverlaySpec{RepositoryRef: v1alpha1.RepositoryReference{Name: "platform"}, Path: path},
+	}
+	for _, edit := range edits {
+		edit(o)
+	}
+	r.Create(o)
+	return o
+}
+
+// GetOverlay reads an Overlay.
+func (r *Rig) GetOverlay(name string) *v1alpha1.Overlay {
+	r.T.Helper()
+	var o v1alpha1.Overlay
+	if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: Namespace, Name: name}, &o); err != nil {
+		r.T.Fatal(err)
+	}
+	return &o
+}
+
+// Ready returns the Ready condition of an Overlay; its zero value if there is none.
+func Ready(o *v1alpha1.Overlay) metav1.Condition {
+	if c := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition); c != nil && o.Status.ObservedGeneration == o.Generation {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+// WaitReady waits until an Overlay is Ready in its present generation.
+func (r *Rig) WaitReady(name string) *v1alpha1.Overlay {
+	r.T.Helper()
+	return r.WaitOverlay(name, "is Ready", func(o *v1alpha1.Overlay) bool { return Ready(o).Status == metav1.ConditionTrue })
+}
+
+// WaitReason waits until the Ready condition of an Overlay has a reason.
+func (r *Rig) WaitReason(name, reason string) *v1alpha1.Overlay {
+	r.T.Helper()
+	return r.WaitOverlay(name, "says "+reason, func(o *v1alpha1.Overlay) bool { return Ready(o).Reason == reason })
+}
+
+// WaitOverlay waits until an Overlay is as it should be.
+func (r *Rig) WaitOverlay(name, what string, is func(*v1alpha1.Overlay) bool) *v1alpha1.Overlay {
+	r.T.Helper()
+	var o *v1alpha1.Overlay
+	r.Eventually("Overlay "+name+" "+what, func() (bool, string) {
+		o = r.GetOverlay(name)
+		c := Ready(o)
+		return is(o), fmt.Sprintf("Ready=%s %s at %s: %s", c.Status, c.Reason, o.Status.AttemptedRevision, c.Message)
+	})
+	return o
+}
+
+// WaitSynced waits until every Overlay of a Repository has reached a revision.
+func (r *Rig) WaitSynced(repository, revision string) {
+	r.T.Helper()
+	r.Eventually("Repository "+repository+" is synced", func() (bool, string) {
+		var repo v1alpha1.Repository
+		if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: Namespace, Name: repository}, &repo); err != nil {
+			return false, err.Error()
+		}
+		if repo.Status.SyncedRevision == revision {
+			return true, ""
+		}
+		return false, fmt.Sprintf("fetched %s, synced %s, %v; %s", repo.Status.Revision, repo.Status.SyncedRevision, repo.Status.Conditions, r.unready())
+	})
+}
+
+// unready lists the Overlays that are not Ready.
+func (r *Rig) unready() string {
+	var list v1alpha1.OverlayList
+	if err := r.Client.List(context.Background(), &list, client.InNamespace(Namespace)); err != nil {
+		return err.Error()
+	}
+	var lines []string
+	for n := range list.Items {
+		if c := Ready(&list.Items[n]); c.Status != metav1.ConditionTrue {
+			lines = append(lines, fmt.Sprintf("%s: %s %s", list.Items[n].Name, c.Reason, c.Message))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Eventually waits until a check holds and fails the test with what it said last.
+func (r *Rig) Eventually(what string, check func() (bool, string)) {
+	r.T.Helper()
+	deadline := time.Now().Add(Patience)
+	for {
+		ok, said := check()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.T.Fatalf("it did not come about that %s: %s", what, said)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Get reads any object; nil if it is not there.
+func (r *Rig) Get(apiVersion, kind, namespace, name string) *unstructured.Unstructured {
+	r.T.Helper()
+	o := &unstructured.Unstructured{}
+	o.SetAPIVersion(apiVersion)
+	o.SetKind(kind)
+	err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, o)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return o
+}
+
+// Calls returns the calls of the agent so far.
+func (r *Rig) Calls() cluster.Requests {
+	r.T.Helper()
+	calls, err := r.Cluster.Requests(context.Background())
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return calls
+}
