@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -31,10 +32,11 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// Exit codes. Those of `sluice plan` are like those of diff: 0 for no difference, 1 for some.
+// Exit codes, like those of diff: 0 for yes (nothing to change, Ready, valid), negative for no,
+// failed for trouble.
 const (
-	differs = 1
-	failed  = 2
+	negative = 1
+	failed   = 2
 )
 
 func newCommand() *cobra.Command {
@@ -45,6 +47,48 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newAgentCommand(), newRenderWorkerCommand(), newVersionCommand())
+	root.AddGroup(
+		&cobra.Group{ID: "see", Title: "See what is and what would be:"},
+		&cobra.Group{ID: "act", Title: "Act:"},
+		&cobra.Group{ID: "files", Title: "Work on files, without a cluster:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"see":   {newGetCommand(), newTreeCommand(), newHistoryCommand()},
+		"act":   {newSyncCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
+		"files": {},
+		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
+	} {
+		for _, cmd := range commands {
+			cmd.GroupID = group
+			cmd.DisableFlagsInUseLine = true
+		}
+		root.AddCommand(commands...)
+	}
 	return root
+}
+
+// usage checks arguments, and says in the words of the command what is missing.
+func usage(check cobra.PositionalArgs, hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) != nil {
+			return fmt.Errorf("%s (see %s --help)", hint, cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// newOptionsCommand lists the flags that help texts leave out.
+func newOptionsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "options",
+		Short: "List the flags of all commands that reach a cluster",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			probe := &cobra.Command{}
+			reach(probe)
+			probe.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = false })
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "These flags can be given to every command that reaches a cluster:\n\n%s", probe.Flags().FlagUsages())
+			return err
+		},
+	}
 }

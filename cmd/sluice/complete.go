@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// completionPatience is how long a shell waits for names from the cluster.
+const completionPatience = 3 * time.Second
+
+// completeKindAndName completes a kind, then names of objects of it.
+func (a *access) completeKindAndName(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		var words []string
+		for _, k := range kinds {
+			words = append(words, k.plural, k.aliases[0])
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	case 1:
+		if k, err := parseKind(args[0]); err == nil {
+			return a.names(cmd.Context(), k.list()), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeOverlay completes the name of an Overlay.
+func (a *access) completeOverlay(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.names(cmd.Context(), kinds[0].list()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeOverlayOrPath completes the name of an Overlay, or a path.
+func (a *access) completeOverlayOrPath(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.names(cmd.Context(), kinds[0].list()), cobra.ShellCompDirectiveDefault
+}
+
+func (a *access) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	a.overrides.Context.Namespace = "" // what is being typed is not a choice yet
+	return a.cluster(cmd.Context(), &corev1.NamespaceList{}, ""), cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *access) completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	config, err := a.rules.Load()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return slices.Sorted(maps.Keys(config.Contexts)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// names lists the names of objects in the namespace that is asked for.
+func (a *access) names(ctx context.Context, list client.ObjectList) []string {
+	namespace, err := a.namespace()
+	if err != nil {
+		return nil
+	}
+	return a.cluster(ctx, list, namespace)
+}
+
+// cluster asks the cluster for names. A shell has no use for an error.
+func (a *access) cluster(ctx context.Context, list client.ObjectList, namespace string) []string {
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	c, err := a.client()
+	if err != nil || c.List(ctx, list, client.InNamespace(namespace)) != nil {
+		return nil
+	}
+	objects, err := objectsOf(list)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.GetName())
+	}
+	return names
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/spf13/cobra"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// getting is one call of `sluice get`.
+type getting struct {
+	access        *access
+	kind          kind
+	name          string
+	allNamespaces bool
+	watch         bool
+	output        string
+	out           io.Writer
+
+	client    client.WithWatch
+	namespace string // empty for all
+	table     *table
+	shown     map[types.NamespacedName]string // what a watch printed last
+}
+
+func newGetCommand() *cobra.Command {
+	var g getting
+	cmd := &cobra.Command{
+		Use:   "get overlays|repositories [NAME]",
+		Short: "List Overlays or Repositories, and watch them",
+		Long: `List Overlays or Repositories: whether they are Ready, at which revision, and what the
+agent says of them. With --watch, go on and print a line for every change.`,
+		Example: `  # All Overlays of all namespaces
+  sluice get overlays -A
+
+  # See a commit arrive
+  sluice get overlays --watch
+
+  # One Repository with its URL and the whole message
+  sluice get repository platform -o wide`,
+		Args: usage(cobra.RangeArgs(1, 2), "say what to list: sluice get overlays, or sluice get repositories"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if g.kind, err = parseKind(args[0]); err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				g.name = args[1]
+			}
+			g.out = cmd.OutOrStdout()
+			return g.run(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVarP(&g.allNamespaces, "all-namespaces", "A", false, "List the objects of all namespaces.")
+	cmd.Flags().BoolVarP(&g.watch, "watch", "w", false, "After listing, print a line for every change.")
+	outputFlag(cmd, &g.output, "wide", "yaml", "json", "name")
+	g.access = reach(cmd)
+	cmd.ValidArgsFunction = g.access.completeKindAndName
+	return cmd
+}
+
+func (g *getting) run(ctx context.Context) error {
+	if g.name != "" && g.allNamespaces {
+		return fmt.Errorf("%s is one object: give its namespace with -n instead of -A", g.name)
+	}
+	var err error
+	if g.client, err = g.access.client(); err != nil {
+		return err
+	}
+	if !g.allNamespaces {
+		if g.namespace, err = g.access.namespace(); err != nil {
+			return err
+		}
+	}
+	g.table = &table{out: g.out, color: colorful(g.out)}
+	g.shown = map[types.NamespacedName]string{}
+	version, err := g.list(ctx)
+	if err != nil || !g.watch {
+		return err
+	}
+	return g.follow(ctx, version)
+}
+
+// options select what is asked for.
+func (g *getting) options(version string) *client.ListOptions {
+	o := &client.ListOptions{Namespace: g.namespace, Raw: &metav1.ListOptions{ResourceVersion: version}}
+	if g.name != "" {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", g.name)
+	}
+	return o
+}
+
+// list prints what there is, and returns the resource version from which on to watch.
+func (g *getting) list(ctx context.Context) (string, error) {
+	list := g.kind.list()
+	if err := g.client.List(ctx, list, g.options("")); err != nil {
+		return "", explain(err, g.kind.name, types.NamespacedName{})
+	}
+	objects, err := objectsOf(list)
+	if err != nil {
+		return "", err
+	}
+	if len(objects) == 0 && !g.watch {
+		return "", g.nothing()
+	}
+	return list.GetResourceVersion(), g.print(objects)
+}
+
+// nothing explains an empty list: an error for a name, a remark otherwise.
+func (g *getting) nothing() error {
+	if g.name != "" {
+		return fmt.Errorf("there is no %s %s in namespace %s: see what there is with sluice get %s -A", g.kind.name, g.name, g.namespace, g.kind.plural)
+	}
+	switch g.output {
+	case "yaml", "json":
+		return g.print(nil)
+	case "name":
+		return nil
+	}
+	where := "any namespace"
+	if g.namespace != "" {
+		where = "namespace " + g.namespace + "; -A looks into all"
+	}
+	_, err := fmt.Fprintf(g.out, "There are no %s in %s.\n", g.kind.plural, where)
+	return err
+}
+
+func (g *getting) print(objects []client.Object) error {
+	switch g.output {
+	case "yaml", "json":
+		if g.name != "" && len(objects) == 1 {
+			return g.encode(objects[0])
+		}
+		for _, o := range objects {
+			dress(g.kind, o)
+		}
+		return encode(g.out, g.output, map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]client.Object{}, objects...)})
+	case "name":
+		for _, o := range objects {
+			if err := g.printName(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := [][]string{g.titles()}
+	for _, o := range objects {
+		rows = append(rows, g.cells(o))
+		g.shown[client.ObjectKeyFromObject(o)] = g.settled(o)
+	}
+	return g.table.rows(rows)
+}
+
+func (g *getting) encode(o client.Object) error {
+	dress(g.kind, o)
+	return encode(g.out, g.output, o)
+}
+
+func (g *getting) printName(o client.Object) error {
+	_, err := fmt.Fprintf(g.out, "%s.%s/%s\n", strings.ToLower(g.kind.name), v1alpha1.GroupVersion.Group, o.GetName())
+	return err
+}
+
+// follow prints a line for every change until the context ends. When a watch ends, as they
+// do, what is there is listed again, and only what is new is printed.
+func (g *getting) follow(ctx context.Context, version string) error {
+	for ctx.Err() == nil {
+		stream, err := g.client.Watch(ctx, g.kind.list(), g.options(version))
+		if err != nil {
+			return explain(err, g.kind.name, types.NamespacedName{})
+		}
+		err = g.stream(stream)
+		stream.Stop()
+		if err != nil {
+			return err
+		}
+		list := g.kind.list()
+		if err := g.client.List(ctx, list, g.options("")); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return explain(err, g.kind.name, types.NamespacedName{})
+		}
+		if err := g.catchUp(list); err != nil {
+			return err
+		}
+		version = list.GetResourceVersion()
+	}
+	return nil
+}
+
+// stream prints the events of one watch until it ends.
+func (g *getting) stream(stream watch.Interface) error {
+	for event := range stream.ResultChan() {
+		o, ok := event.Object.(client.Object)
+		if !ok || event.Type == watch.Error {
+			return nil
+		}
+		if err := g.change(o, event.Type == watch.Deleted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catchUp prints what happened between two watches.
+func (g *getting) catchUp(list client.ObjectList) error {
+	objects, err := objectsOf(list)
+	if err != nil {
+		return err
+	}
+	gone := maps.Clone(g.shown)
+	for _, o := range objects {
+		delete(gone, client.ObjectKeyFromObject(o))
+		if err := g.change(o, false); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(gone), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
+		o := g.kind.object()
+		o.SetNamespace(name.Namespace)
+		o.SetName(name.Name)
+		if err := g.change(o, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change prints one object if it does not look as it did.
+func (g *getting) change(o client.Object, deleted bool) error {
+	name := client.ObjectKeyFromObject(o)
+	looks := g.settled(o)
+	before, known := g.shown[name]
+	if deleted {
+		delete(g.shown, name)
+	} else {
+		g.shown[name] = looks
+	}
+	switch {
+	case !deleted && known && before == looks && (g.output == "" || g.output == "wide"):
+		return nil
+	case g.output == "yaml" || g.output == "json":
+		if g.output == "yaml" {
+			if _, err := fmt.Fprintln(g.out, "---"); err != nil {
+				return err
+			}
+		}
+		return g.encode(o)
+	case g.output == "name":
+		return g.printName(o)
+	}
+	row := g.cells(o)
+	if deleted {
+		row = append(row[:min(len(row), g.lead()+1)], "Deleted")
+	}
+	return g.table.row(row)
+}
+
+// lead is the number of columns before the name.
+func (g *getting) lead() int {
+	if g.namespace == "" {
+		return 1
+	}
+	return 0
+}
+
+func (g *getting) titles() []string {
+	var row []string
+	if g.lead() > 0 {
+		row = append(row, "NAMESPACE")
+	}
+	for _, c := range g.columns() {
+		row = append(row, c.title)
+	}
+	return row
+}
+
+func (g *getting) columns() []column {
+	return slices.DeleteFunc(slices.Clone(g.kind.columns), func(c column) bool { return c.wide && g.output != "wide" })
+}
+
+// narrowMessage is how much of a message fits the table; -o wide shows all of it.
+const narrowMessage = 100
+
+func (g *getting) cells(o client.Object) []string {
+	var row []string
+	if g.lead() > 0 {
+		row = append(row, o.GetNamespace())
+	}
+	for _, c := range g.columns() {
+		text := oneLine(c.cell(o, time.Now()))
+		if g.output != "wide" {
+			text = shorten(text, narrowMessage)
+		}
+		row = append(row, text)
+	}
+	return row
+}
+
+// settled is what a line says, less what changes by itself.
+func (g *getting) settled(o client.Object) string {
+	var b strings.Builder
+	for _, c := range g.columns() {
+		if !c.restless {
+			b.WriteString(c.cell(o, time.Time{}) + "\x00")
+		}
+	}
+	return b.String()
+}
+
+// objectsOf takes the objects out of a list, in the order of their names.
+func objectsOf(list client.ObjectList) ([]client.Object, error) {
+	items, err := apimeta.ExtractList(list)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]client.Object, 0, len(items))
+	for _, item := range items {
+		objects = append(objects, item.(client.Object))
+	}
+	slices.SortFunc(objects, func(a, b client.Object) int {
+		return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+	})
+	return objects, nil
+}
+
+// dress makes an object print as it is in a manifest: the client leaves its kind out, and
+// nobody reads managed fields.
+func dress(k kind, o client.Object) {
+	o.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(k.name))
+	o.SetManagedFields(nil)
+}
