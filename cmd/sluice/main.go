@@ -55,7 +55,7 @@ func newCommand() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"see":   {newGetCommand(), newTreeCommand(), newHistoryCommand()},
 		"act":   {newSyncCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
-		"files": {},
+		"files": {newRenderCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
 	} {
 		for _, cmd := range commands {
