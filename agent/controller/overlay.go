@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/sync"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -40,6 +41,7 @@ type Overlays struct {
 	mu      gosync.Mutex
 	waiting map[types.NamespacedName]bool              // for kinds, namespaces or other Overlays
 	latest  map[types.NamespacedName]*v1alpha1.Overlay // as last written, until the cache has it
+	written map[types.NamespacedName]time.Time
 }
 
 // Notify wakes the Overlay that owns an object that changed. It never blocks.
@@ -90,6 +92,9 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	before := o.DeepCopy()
 	start := time.Now()
 	report := r.pass(ctx, o)
+	if wait := r.settling(before, report, start); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
 	r.tell(ctx, before, o, report)
 	if err := r.write(ctx, before, o); err != nil {
 		return ctrl.Result{}, err
@@ -98,6 +103,24 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	r.spread(o, report)
 	return ctrl.Result{RequeueAfter: report.Verdict.Retry}, nil
 }
+
+// settling tells how long to hold back a status that would only count on: while a rollout
+// goes on, every pod that gets ready changes the count, and nobody reads so fast.
+func (r *Overlays) settling(before *v1alpha1.Overlay, report sync.Report, now time.Time) time.Duration {
+	ready := apimeta.FindStatusCondition(before.Status.Conditions, v1alpha1.ReadyCondition)
+	v := report.Verdict
+	if v.Phase != sync.Progressing || ready == nil || ready.Status != metav1.ConditionUnknown || ready.Reason != v.Reason ||
+		ready.ObservedGeneration != before.Generation || before.Status.AttemptedRevision != report.Plan.Revision.String() || report.Made() != "" {
+		return 0
+	}
+	name := client.ObjectKeyFromObject(before)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written[name].Add(settleTime).Sub(now)
+}
+
+// settleTime is the least time between two statuses that differ only in a count.
+const settleTime = 2 * time.Second
 
 // get reads an Overlay from the cache, or as it was last written if the cache is behind.
 func (r *Overlays) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Overlay, error) {
@@ -127,6 +150,7 @@ func (r *Overlays) write(ctx context.Context, before, o *v1alpha1.Overlay) error
 	}
 	if o.ResourceVersion != version {
 		r.mu.Lock()
+		r.written[client.ObjectKeyFromObject(o)] = time.Now()
 		r.latest[client.ObjectKeyFromObject(o)] = o.DeepCopy()
 		r.mu.Unlock()
 	}
@@ -281,6 +305,7 @@ func (r *Overlays) forget(name types.NamespacedName) {
 	r.mu.Lock()
 	delete(r.waiting, name)
 	delete(r.latest, name)
+	delete(r.written, name)
 	r.mu.Unlock()
 	r.Syncer.Forget(agent.Owner{Namespace: name.Namespace, Name: name.Name})
 	r.Metrics.Gone(v1alpha1.OverlayKind, name.Namespace, name.Name)
@@ -336,12 +361,13 @@ func (r *Overlays) announce(ctx context.Context, before, o *v1alpha1.Overlay, re
 		if done.Result != agent.Done {
 			continue
 		}
-		logger.Info("applied", "verb", done.Verb, "object", done.Ref.String(), "note", done.Note, "took", done.Took.String())
+		logger.V(1).Info("applied", "verb", done.Verb, "object", done.Ref.String(), "note", done.Note, "took", done.Took.String())
 		if done.Note != "" && done.Verb == agent.Update {
 			r.Events.Normal(o, revision, v1alpha1.DriftCorrectedReason, done.Ref.String()+": "+done.Note+"; put back as Git says")
 		}
 	}
 	if made := report.Made(); made != "" {
+		logger.Info("applied", "changes", made)
 		r.Events.Normal(o, revision, "Applied", made)
 	}
 	if !changed(before.Status.Conditions, v) {

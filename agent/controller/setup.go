@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
@@ -30,6 +31,7 @@ const (
 // once.
 func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, overlays *Overlays, parallel int) error {
 	overlays.waiting, overlays.latest = map[types.NamespacedName]bool{}, map[types.NamespacedName]*v1alpha1.Overlay{}
+	overlays.written = map[types.NamespacedName]time.Time{}
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &v1alpha1.Overlay{}, byRepository, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.Overlay).RepositoryName().String()}

@@ -55,6 +55,9 @@ func kubeControllerManager(l layout) []string {
 		"--use-service-account-credentials=true",
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",
+		// kwok tells of its nodes seldom. By default they would be taken for dead after 50 s, and
+		// the pods on them would be unready for good.
+		"--node-monitor-grace-period=24h",
 		"--root-ca-file=" + l.pki("ca.crt"),
 		"--service-account-private-key-file=" + l.pki("service-account.key"),
 		"--cluster-signing-cert-file=" + l.pki("ca.crt"),

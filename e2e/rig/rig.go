@@ -138,10 +138,14 @@ var build struct {
 	err  error
 }
 
-// Binary builds the program once for all tests of a process.
+// Binary builds the program once for all tests of a process. $SLUICE_BINARY names another one
+// to test, for instance that of a release.
 func Binary(t testing.TB) string {
 	t.Helper()
 	build.Do(func() {
+		if build.path = os.Getenv("SLUICE_BINARY"); build.path != "" {
+			return
+		}
 		dir, err := os.MkdirTemp("", "sluice-e2e-")
 		if err != nil {
 			build.err = err
