@@ -8,44 +8,53 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 )
 
+// wishes are the sluice.dev annotations of objects and what their values ask for.
+var wishes = []struct {
+	annotation string
+	several    bool // values may be combined with commas
+	values     map[string]func(*agent.Options)
+	allowed    string // the values, for people
+}{
+	{v1alpha1.ForceAnnotation, true, map[string]func(*agent.Options){
+		"fields":  func(o *agent.Options) { o.ForceFields = true },
+		"replace": func(o *agent.Options) { o.ForceReplace = true },
+		"owner":   func(o *agent.Options) { o.ForceOwner = true },
+	}, "fields, replace, owner, or several with commas between"},
+	{v1alpha1.PruneAnnotation, false, map[string]func(*agent.Options){
+		"disabled": func(o *agent.Options) { o.KeepOnPrune = true },
+		"enabled":  func(*agent.Options) {},
+	}, "disabled or enabled"},
+	{v1alpha1.ApplyAnnotation, false, map[string]func(*agent.Options){
+		"once":   func(o *agent.Options) { o.ApplyOnce = true },
+		"never":  func(o *agent.Options) { o.Ignore = true },
+		"always": func(*agent.Options) {},
+	}, "once, never or always"},
+	{v1alpha1.SubstituteAnnotation, false, map[string]func(*agent.Options){
+		"enabled":  func(*agent.Options) {},
+		"disabled": func(*agent.Options) {},
+	}, "enabled or disabled"},
+}
+
 // options reads the sluice.dev annotations of an object. A value that is not known is an
 // error: a wish that is not understood must not be taken for its absence.
 func options(annotations map[string]any) (agent.Options, error) {
 	var o agent.Options
-	set := map[string]map[string]func(){
-		v1alpha1.ForceAnnotation: {
-			"fields":  func() { o.ForceFields = true },
-			"replace": func() { o.ForceReplace = true },
-			"owner":   func() { o.ForceOwner = true },
-		},
-		v1alpha1.PruneAnnotation:      {"disabled": func() { o.KeepOnPrune = true }, "enabled": func() {}},
-		v1alpha1.ApplyAnnotation:      {"once": func() { o.ApplyOnce = true }, "never": func() { o.Ignore = true }, "always": func() {}},
-		v1alpha1.SubstituteAnnotation: {"enabled": func() {}, "disabled": func() {}},
-	}
-	for name, values := range set {
-		text, ok := annotations[name].(string)
+	for _, wish := range wishes {
+		text, ok := annotations[wish.annotation].(string)
 		if !ok {
 			continue
 		}
 		words := []string{text}
-		if name == v1alpha1.ForceAnnotation {
+		if wish.several {
 			words = strings.Split(text, ",")
 		}
 		for _, word := range words {
-			do, known := values[strings.TrimSpace(word)]
+			grant, known := wish.values[strings.TrimSpace(word)]
 			if !known {
-				return o, fmt.Errorf("annotation %s: %q is not known; use %s", name, word, allowed[name])
+				return o, fmt.Errorf("the annotation %s is %q, which is not known: use %s", wish.annotation, word, wish.allowed)
 			}
-			do()
+			grant(&o)
 		}
 	}
 	return o, nil
-}
-
-// allowed lists the values of each annotation for people.
-var allowed = map[string]string{
-	v1alpha1.ForceAnnotation:      "fields, replace, owner, or several with commas between",
-	v1alpha1.PruneAnnotation:      "disabled or enabled",
-	v1alpha1.ApplyAnnotation:      "once, never or always",
-	v1alpha1.SubstituteAnnotation: "enabled or disabled",
 }

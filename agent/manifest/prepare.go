@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -12,34 +10,28 @@ import (
 )
 
 // Prepare returns the object that is applied for a rendered one. The error says what is wrong
-// with it and what to do.
+// with it and what to do; the object then still has its Ref, as far as it has one.
 func Prepare(rendered map[string]any, origin string, owner agent.Owner) (agent.Object, error) {
 	ref, version, err := Identify(rendered)
-	if err != nil {
-		return agent.Object{}, err
-	}
 	object := agent.Object{Ref: ref, Version: version, Origin: origin}
-	fields := maps.Clone(rendered)
-	metadata, _ := fields["metadata"].(map[string]any)
-	metadata = maps.Clone(metadata)
-	fields["metadata"] = metadata
-	annotations, err := stringMap(metadata["annotations"])
 	if err != nil {
-		return object, fmt.Errorf("metadata.annotations: %w", err)
+		return object, err
+	}
+	fields := maps.Clone(rendered)
+	metadata := maps.Clone(rendered["metadata"].(map[string]any)) // Identify saw it
+	fields["metadata"] = metadata
+	annotations, err := texts(metadata, "annotations")
+	if err != nil {
+		return object, err
 	}
 	if object.Options, err = options(annotations); err != nil {
 		return object, err
 	}
-	labels, err := stringMap(metadata["labels"])
+	labels, err := texts(metadata, "labels")
 	if err != nil {
-		return object, fmt.Errorf("metadata.labels: %w", err)
+		return object, err
 	}
-	labels = maps.Clone(labels)
-	if labels == nil {
-		labels = map[string]any{}
-	}
-	labels[v1alpha1.OverlayLabel], labels[v1alpha1.OverlayNamespaceLabel] = owner.Name, owner.Namespace
-	metadata["labels"] = labels
+	metadata["labels"] = owned(labels, owner)
 	for _, field := range serverOwned {
 		delete(metadata, field)
 	}
@@ -53,69 +45,63 @@ func Prepare(rendered map[string]any, origin string, owner agent.Owner) (agent.O
 }
 
 // serverOwned are the fields of metadata that only the API server sets.
-var serverOwned = []string{"creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
+var serverOwned = []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
 
-// Identify reads the name of an object.
+// owned returns labels with those of the owner.
+func owned(labels map[string]any, owner agent.Owner) map[string]any {
+	all := make(map[string]any, len(labels)+2)
+	maps.Copy(all, labels)
+	all[v1alpha1.OverlayLabel], all[v1alpha1.OverlayNamespaceLabel] = owner.Name, owner.Namespace
+	return all
+}
+
+// Identify reads the name of an object and the version of its API.
 func Identify(fields map[string]any) (agent.Ref, string, error) {
 	apiVersion, _ := fields["apiVersion"].(string)
 	kind, _ := fields["kind"].(string)
 	metadata, _ := fields["metadata"].(map[string]any)
 	name, _ := metadata["name"].(string)
 	namespace, _ := metadata["namespace"].(string)
-	group, version, found := strings.Cut(apiVersion, "/")
-	if !found {
+	group, version, grouped := strings.Cut(apiVersion, "/")
+	if !grouped {
 		group, version = "", apiVersion
 	}
 	ref := agent.Ref{Group: group, Kind: kind, Namespace: namespace, Name: name}
 	switch {
-	case apiVersion == "" || kind == "":
-		return ref, version, fmt.Errorf("an object without apiVersion or kind: every document of a manifest needs both")
+	case kind == "" && apiVersion == "":
+		return ref, version, fmt.Errorf("an object has no apiVersion and no kind: every document of a manifest needs both")
+	case kind == "":
+		return ref, version, fmt.Errorf("an object has no kind: add one")
+	case apiVersion == "":
+		return ref, version, fmt.Errorf("an object of kind %s has no apiVersion: add one", kind)
+	case version == "" || grouped && group == "" || strings.Contains(version, "/"):
+		return ref, version, fmt.Errorf("the apiVersion %q is not of the form group/version or version: mend it", apiVersion)
 	case name == "" && metadata["generateName"] != nil:
-		return ref, version, fmt.Errorf("%s: generateName cannot be applied again and again: give it a name", kind)
+		return ref, version, fmt.Errorf("an object of kind %s has generateName, which would create another one each time: give it a name", kind)
+	case name == "" && metadata["name"] != nil && metadata["name"] != "":
+		return ref, version, fmt.Errorf("metadata.name of an object of kind %s is not a string: put it in quotes", kind)
 	case name == "":
-		return ref, version, fmt.Errorf("%s: metadata.name is missing", kind)
+		return ref, version, fmt.Errorf("an object of kind %s has no metadata.name: add one", kind)
+	case metadata["namespace"] != nil && metadata["namespace"] != "" && namespace == "":
+		return ref, version, fmt.Errorf("metadata.namespace is not a string: put it in quotes")
 	}
 	return ref, version, nil
 }
 
-// Canonical encodes an object: keys sorted, no space, no HTML escapes.
-func Canonical(fields map[string]any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(fields); err != nil {
-		return nil, fmt.Errorf("it cannot be written as JSON: %w", err)
+// texts reads a mapping of strings in metadata, and refuses what the API server would. A value
+// may be empty.
+func texts(metadata map[string]any, field string) (map[string]any, error) {
+	if metadata[field] == nil {
+		return nil, nil
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// stringMap checks that all values are strings, as the API server will.
-func stringMap(value any) (map[string]any, error) {
-	m, _ := value.(map[string]any)
-	for key, v := range m {
-		if _, ok := v.(string); !ok && v != nil {
-			return nil, fmt.Errorf("the value of %s must be a string: put it in quotes", key)
+	m, ok := metadata[field].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("metadata.%s is not a mapping: write name: value under it", field)
+	}
+	for name, value := range m {
+		if _, ok := value.(string); !ok && value != nil {
+			return nil, fmt.Errorf("the value of %s in metadata.%s is not a string: put it in quotes", name, field)
 		}
 	}
 	return m, nil
-}
-
-// WithoutNamespace returns an object of cluster scope that came with a namespace as it is
-// applied: without one.
-func WithoutNamespace(o agent.Object) (agent.Object, error) {
-	var fields map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(o.JSON))
-	decoder.UseNumber()
-	if err := decoder.Decode(&fields); err != nil {
-		return o, err
-	}
-	if metadata, ok := fields["metadata"].(map[string]any); ok {
-		delete(metadata, "namespace")
-	}
-	var err error
-	if o.JSON, err = Canonical(fields); err != nil {
-		return o, err
-	}
-	o.Ref.Namespace, o.Digest = "", agent.DigestOf(o.JSON)
-	return o, nil
 }

@@ -45,8 +45,8 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(": ")
 	}
-	if e.Ref != (agent.Ref{}) {
-		b.WriteString(e.Ref.String() + ": ")
+	if e.Ref.Name != "" {
+		b.WriteString(printable(e.Ref.String()) + ": ")
 	}
 	return b.String() + e.Message
 }
@@ -57,9 +57,13 @@ func Temporary(err error) bool {
 	return err != nil && (!ok || e.Kind == Crashed || e.Kind == Unavailable || e.Kind == Limit)
 }
 
-// printable shows names with control characters in quotes.
+// printable shows names with control characters in quotes, and cuts long ones.
 func printable(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	const most = 300
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xFFFD }) {
 		return fmt.Sprintf("%q", name)
 	}
 	return name
@@ -71,4 +75,8 @@ func invalid(file, format string, args ...any) *Error {
 
 func refused(file, format string, args ...any) *Error {
 	return &Error{Kind: Refused, File: file, Message: fmt.Sprintf(format, args...)}
+}
+
+func overLimit(format string, args ...any) *Error {
+	return &Error{Kind: Limit, Message: fmt.Sprintf(format, args...)}
 }

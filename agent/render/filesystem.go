@@ -1,12 +1,14 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/sluice-dev/sluice/agent"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -16,6 +18,7 @@ import (
 const (
 	treeRoot    = "/tree"    // the repository
 	overlayRoot = "/overlay" // the kustomization that stands for the Overlay itself
+	overlayFile = overlayRoot + "/kustomization.yaml"
 )
 
 // maxLinks is how many symlinks a path may lead through.
@@ -25,9 +28,14 @@ const maxLinks = 40
 // locate, which follows symlinks inside the tree and nowhere else.
 type files struct {
 	tree    agent.Tree
+	limits  Limits
 	overlay []byte // the kustomization in overlayRoot
 	// read holds the files that were read, in order; errors are explained from them.
 	read []string
+	// opaque are the files that generators take as they are, whatever is in them.
+	opaque map[string]bool
+	// documents counts the objects read so far, roughly.
+	documents int
 	// refusal is the first access that was refused. Kustomize buries errors in its own or
 	// takes them for "not found"; this one is what the user has to know.
 	refusal *Error
@@ -35,68 +43,78 @@ type files struct {
 
 var errReadOnly = errors.New("the files of a commit cannot be changed")
 
-// locate resolves a path to one in the tree, without symlinks. The path in the tree is empty
-// for what is not in it.
+// locate resolves a path to one in the tree, without symlinks.
 func (f *files) locate(name string) (string, fs.FileInfo, error) {
 	inTree, ok := strings.CutPrefix(path.Clean(name), treeRoot)
 	if !ok || inTree != "" && inTree[0] != '/' {
 		return "", nil, fs.ErrNotExist
 	}
-	done, left := ".", strings.Split(strings.Trim(inTree, "/"), "/")
-	if inTree == "" || inTree == "/" {
-		left = nil
-	}
+	done, link, links := ".", "", 0
 	info, err := f.tree.Lstat(".")
-	for links := 0; err == nil && len(left) > 0; {
-		var part string
-		part, left = left[0], left[1:]
-		if part == "." || part == "" {
+	for left := strings.Split(inTree, "/"); err == nil && len(left) > 0; {
+		part := left[0]
+		left = left[1:]
+		switch {
+		case part == "." || part == "":
 			continue
-		}
-		if part == ".." {
-			if done == "." {
-				return "", nil, f.refuse(refused(inTree[1:], "it leads out of the repository"))
-			}
+		case part == ".." && done == ".":
+			return "", nil, f.refuse(leadsOut(link, f.tree))
+		case part == "..":
 			done = path.Dir(done)
+			info, err = f.tree.Lstat(done)
 			continue
-		}
-		if part == ".git" {
+		case strings.EqualFold(part, ".git") || !info.IsDir():
 			return "", nil, fs.ErrNotExist
 		}
 		next := path.Join(done, part)
 		if info, err = f.tree.Lstat(next); err != nil {
-			return "", nil, fs.ErrNotExist
+			return "", nil, f.absent(next, err)
 		}
-		switch {
-		case info.Mode()&fs.ModeIrregular != 0:
-			return "", nil, f.refuse(refused(next, "it is a Git submodule, and those are not followed: copy the files, or make a Repository and an Overlay of their own for it"))
-		case info.Mode()&fs.ModeSymlink == 0:
+		if info.Mode()&fs.ModeIrregular != 0 {
+			return "", nil, f.refuse(refused(next, "it is a Git submodule, and those are not followed: copy its files, or give it a Repository and an Overlay of its own"))
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
 			done = next
 			continue
-		}
-		if links++; links > maxLinks {
-			return "", nil, f.refuse(refused(next, "this symbolic link goes in a circle"))
 		}
 		target, err := f.tree.ReadLink(next)
 		if err != nil {
 			return "", nil, err
 		}
-		if path.IsAbs(target) || !fs.ValidPath(path.Join(done, target)) && path.Join(done, target) != "." {
-			return "", nil, f.refuse(refused(next, "this symbolic link leads out of the repository, to %s: point it inside or put the files there", printable(target)))
+		link = cmp.Or(link, next)
+		if links++; links > maxLinks {
+			return "", nil, f.refuse(refused(link, "this symbolic link goes in a circle: point it at a file"))
+		}
+		if path.IsAbs(target) {
+			return "", nil, f.refuse(leadsOut(next, f.tree))
 		}
 		left = append(strings.Split(target, "/"), left...)
-		info, err = f.tree.Lstat(done)
-		if err != nil {
+		if info, err = f.tree.Lstat(done); err != nil {
 			return "", nil, err
 		}
 	}
-	if err != nil {
-		return "", nil, err
-	}
-	info, err = f.tree.Lstat(done)
 	return done, info, err
 }
 
+// absent tells a file that is not there from one that cannot be reached just now.
+func (f *files) absent(name string, err error) error {
+	for _, gone := range []error{fs.ErrNotExist, fs.ErrInvalid, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
+		if errors.Is(err, gone) {
+			return fs.ErrNotExist
+		}
+	}
+	return f.refuse(&Error{Kind: Unavailable, File: name, Message: "it cannot be read: " + cause(err)})
+}
+
+func leadsOut(link string, tree agent.Tree) *Error {
+	target, err := tree.ReadLink(link)
+	if err != nil {
+		return refused("", "a path leads out of the repository")
+	}
+	return refused(link, "this symbolic link leads out of the repository, to %s: point it inside, or put the files there", printable(target))
+}
+
+// refuse remembers the first refusal.
 func (f *files) refuse(e *Error) error {
 	if f.refusal == nil {
 		f.refusal = e
@@ -106,36 +124,41 @@ func (f *files) refuse(e *Error) error {
 
 // ReadFile reads a file. Kustomizations are looked through before Kustomize gets them.
 func (f *files) ReadFile(name string) ([]byte, error) {
-	if clean := path.Clean(name); strings.HasPrefix(clean, overlayRoot+"/") {
-		if clean == overlayRoot+"/kustomization.yaml" {
-			return f.overlay, nil
-		}
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	name = path.Clean(name)
+	if name == overlayFile {
+		return f.overlay, nil
 	}
 	file, info, err := f.locate(name)
 	if err == nil && info.IsDir() {
-		err = errors.New("is a directory")
+		err = errIsDir
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: inRepository(name), Err: err}
 	}
 	data, err := f.tree.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, f.refuse(&Error{Kind: Unavailable, File: file, Message: "it cannot be read: " + cause(err)})
 	}
 	f.read = append(f.read, file)
-	if kustomizationNames[path.Base(name)] {
-		if e := f.inspect(strings.TrimPrefix(path.Clean(name), treeRoot+"/"), data); e != nil {
-			return nil, f.refuse(e)
-		}
+	if e := f.inspect(name, file, data); e != nil {
+		return nil, f.refuse(e)
 	}
 	return data, nil
 }
 
+var errIsDir = errors.New("is a directory")
+
+// cause leaves the operation and the path out of an error of a file system.
+func cause(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
 // Exists tells whether a path is there.
 func (f *files) Exists(name string) bool {
-	clean := path.Clean(name)
-	if clean == overlayRoot || clean == overlayRoot+"/kustomization.yaml" {
+	if clean := path.Clean(name); clean == overlayRoot || clean == overlayFile {
 		return true
 	}
 	_, _, err := f.locate(name)
@@ -151,13 +174,18 @@ func (f *files) IsDir(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// ReadDir lists the names in a directory.
-func (f *files) ReadDir(name string) ([]string, error) {
+// entries lists a directory.
+func (f *files) entries(name string) ([]fs.DirEntry, error) {
 	dir, _, err := f.locate(name)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: inRepository(name), Err: err}
 	}
-	entries, err := f.tree.ReadDir(dir)
+	return f.tree.ReadDir(dir)
+}
+
+// ReadDir lists the names in a directory.
+func (f *files) ReadDir(name string) ([]string, error) {
+	entries, err := f.entries(name)
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +203,8 @@ func (f *files) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 	switch clean {
 	case overlayRoot:
 		return filesys.ConfirmedDir(overlayRoot), "", nil
-	case overlayRoot + "/kustomization.yaml":
-		return filesys.ConfirmedDir(overlayRoot), "kustomization.yaml", nil
+	case overlayFile:
+		return filesys.ConfirmedDir(overlayRoot), path.Base(overlayFile), nil
 	}
 	real, info, err := f.locate(clean)
 	if err != nil {

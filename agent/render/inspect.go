@@ -1,147 +1,251 @@
 package render
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// kustomizationNames are the names under which Kustomize finds a kustomization.
-var kustomizationNames = map[string]bool{"kustomization.yaml": true, "kustomization.yml": true, "Kustomization": true}
-
-// references are the entries of a kustomization that name files or directories. It is read
-// leniently: what is not understood here is Kustomize's to complain about.
-type references struct {
-	Resources             []string
-	Bases                 []string
-	Components            []string
-	Crds                  []string
-	Configurations        []string
-	Generators            []string
-	Transformers          []string
-	Validators            []string
-	PatchesStrategicMerge []string
-	Patches               []struct{ Path string }
-	PatchesJson6902       []struct{ Path string }
-	Replacements          []struct{ Path string }
-	OpenAPI               map[string]string
-	ConfigMapGenerator    []generator
-	SecretGenerator       []generator
-	HelmCharts            []any
-	HelmChartInflation    []any `json:"helmChartInflationGenerator"`
+// isKustomization tells whether Kustomize takes a file of this name for a kustomization.
+func isKustomization(file string) bool {
+	return slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(file))
 }
 
-type generator struct {
-	Files []string
-	Envs  []string
-	Env   string
+// inspect looks through a file before Kustomize gets it. Name is how it was asked for, which
+// is what its entries are relative to; file is where it is in the tree.
+func (f *files) inspect(name, file string, data []byte) *Error {
+	if isKustomization(name) {
+		return f.inspectKustomization(name, file, data)
+	}
+	if f.opaque[file] {
+		return nil
+	}
+	f.documents += bytes.Count(data, []byte("\nkind:"))
+	if f.documents > f.limits.Objects {
+		return tooMany("more than "+grouped(f.limits.Objects), f.limits.Objects)
+	}
+	return inspectPlugins(file, 0, data)
 }
 
-// inspect refuses what would make Kustomize reach out of the tree. It checks entries that may
-// be directories more closely than others, because Kustomize takes any that it does not find
-// for the address of a Git repository.
-func (f *files) inspect(file string, data []byte) *Error {
-	var r references
-	if err := yaml.Unmarshal(data, &r); err != nil {
-		return nil // Kustomize says it better, and stops here too
+// inspectKustomization refuses what would make Kustomize reach out of the tree, and says
+// what is missing: Kustomize takes a directory that it does not find for the address of a
+// Git repository.
+func (f *files) inspectKustomization(name, file string, data []byte) *Error {
+	var k types.Kustomization
+	if err := k.Unmarshal(data); err != nil {
+		return broken(file, data, err)
 	}
-	if len(r.HelmCharts)+len(r.HelmChartInflation) > 0 {
-		return refused(file, "Helm charts are not inflated: render the chart into the repository and use the result")
+	if len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0 {
+		e := refused(file, "Helm charts are not inflated: render the chart into the repository and list the result under resources")
+		e.Line = lineOf(data, "helmChart")
+		return e
 	}
-	for _, entries := range [][]string{r.Resources, r.Bases, r.Components} {
-		for _, entry := range entries {
-			if e := f.inspectBase(file, entry); e != nil {
+	for _, e := range entriesOf(k) {
+		if e.inline() {
+			if e := inspectPlugins(file, lineOf(data, e.path)-1, []byte(e.path)); e != nil {
 				return e
 			}
+			continue
 		}
-	}
-	for _, entries := range [][]string{r.Generators, r.Transformers, r.Validators} {
-		for _, entry := range entries {
-			if inline(entry) {
-				continue
+		if problem := f.inspectEntry(path.Dir(name), e); problem != nil {
+			if problem.File == "" {
+				problem.File, problem.Line = file, lineOf(data, e.path)
 			}
-			if e := f.inspectBase(file, entry); e != nil {
-				return e
-			}
-		}
-	}
-	for _, entry := range r.plainFiles() {
-		if remote(entry) && !inline(entry) {
-			return refuseRemote(file, entry)
+			return problem
 		}
 	}
 	return nil
 }
 
-// plainFiles are the entries that can only be files.
-func (r references) plainFiles() []string {
-	list := append(append(append([]string{}, r.Crds...), r.Configurations...), r.PatchesStrategicMerge...)
-	for _, p := range r.Patches {
-		list = append(list, p.Path)
-	}
-	for _, p := range r.PatchesJson6902 {
-		list = append(list, p.Path)
-	}
-	for _, p := range r.Replacements {
-		list = append(list, p.Path)
-	}
-	list = append(list, r.OpenAPI["path"])
-	for _, g := range append(r.ConfigMapGenerator, r.SecretGenerator...) {
-		list = append(append(list, g.Envs...), g.Env)
-		for _, entry := range g.Files {
-			if _, source, named := strings.Cut(entry, "="); named {
-				entry = source
+// entry is one mention of a file or directory in a kustomization.
+type entry struct {
+	path string
+	// configuration: it may be written out in place.
+	configuration bool
+	// base: it may be a directory.
+	base bool
+	// opaque: the file is taken as it is.
+	opaque bool
+}
+
+// inline tells whether an entry is not a path but the thing itself.
+func (e entry) inline() bool {
+	return e.configuration && (strings.Contains(e.path, "\n") || strings.HasPrefix(strings.TrimSpace(e.path), "{"))
+}
+
+// entriesOf lists all that a kustomization mentions.
+func entriesOf(k types.Kustomization) []entry {
+	var list []entry
+	add := func(like entry, paths ...string) {
+		for _, p := range paths {
+			if p != "" {
+				like.path = p
+				list = append(list, like)
 			}
-			list = append(list, entry)
 		}
+	}
+	add(entry{base: true}, slices.Concat(k.Resources, k.Bases, k.Components)...)
+	add(entry{base: true, configuration: true}, slices.Concat(k.Generators, k.Transformers, k.Validators)...)
+	add(entry{}, slices.Concat(k.Crds, k.Configurations)...)
+	for _, p := range k.PatchesStrategicMerge {
+		add(entry{configuration: true}, string(p))
+	}
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+		add(entry{}, p.Path)
+	}
+	for _, r := range k.Replacements {
+		add(entry{}, r.Path)
+	}
+	add(entry{}, k.OpenAPI["path"])
+	for _, g := range k.ConfigMapGenerator {
+		add(entry{opaque: true}, sourcesOf(g.KvPairSources)...)
+	}
+	for _, g := range k.SecretGenerator {
+		add(entry{opaque: true}, sourcesOf(g.KvPairSources)...)
 	}
 	return list
 }
 
-func (f *files) inspectBase(file, entry string) *Error {
-	if remote(entry) {
-		return refuseRemote(file, entry)
+// sourcesOf lists the files of a generator, without the keys under which they go.
+func sourcesOf(g types.KvPairSources) []string {
+	list := append(slices.Clone(g.EnvSources), g.EnvSource)
+	for _, source := range g.FileSources {
+		if _, file, named := strings.Cut(source, "="); named {
+			source = file
+		}
+		list = append(list, source)
 	}
-	if path.IsAbs(entry) {
-		return refused(file, "%s is an absolute path: use one relative to this file", printable(entry))
+	return list
+}
+
+// inspectEntry checks one entry of the kustomization in a directory.
+func (f *files) inspectEntry(dir string, e entry) *Error {
+	switch {
+	case remote.MatchString(e.path), e.base && remoteBase.MatchString(e.path):
+		return refuseRemote(e.path)
+	case path.IsAbs(e.path):
+		return refused("", "%s is an absolute path: use one relative to this file", printable(e.path))
 	}
-	target := path.Join(treeRoot, path.Dir(file), entry)
+	target := path.Join(dir, e.path)
 	if target != treeRoot && !strings.HasPrefix(target, treeRoot+"/") {
-		return refused(file, "%s leads out of the repository", printable(entry))
+		return refused("", "%s leads out of the repository: point it inside, or put the files there", printable(e.path))
 	}
-	if _, _, err := f.locate(target); err != nil {
+	file, info, err := f.locate(target)
+	switch {
+	case err == nil && e.opaque:
+		if f.opaque == nil {
+			f.opaque = map[string]bool{}
+		}
+		f.opaque[file] = true
+		return nil
+	case err == nil && info.IsDir() && !e.base:
+		return invalid("", "%s is a directory, and a file is needed here: name a file in it", printable(e.path))
+	case err == nil && info.IsDir() && !f.hasKustomization(target):
+		return invalid("", "the directory %s has no kustomization.yaml: add one, or list its files here", printable(e.path))
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
 		if e, ok := errors.AsType[*Error](err); ok {
 			return e
 		}
-		if shorthand.MatchString(entry) {
-			return refuseRemote(file, entry)
+		return &Error{Kind: Unavailable, Message: printable(e.path) + " cannot be read: " + cause(err)}
+	case e.base && hosted.MatchString(e.path):
+		return refuseRemote(e.path)
+	}
+	return invalid("", "%s is not there: add the file, or take the entry out", printable(e.path))
+}
+
+func (f *files) hasKustomization(dir string) bool {
+	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
+		return f.Exists(path.Join(dir, name))
+	})
+}
+
+var (
+	// remote matches an address beyond doubt.
+	remote = regexp.MustCompile(`(?i)^\s*(git::|[a-z][a-z0-9+.-]*://|https?:)`)
+	// remoteBase matches what Kustomize takes for the address of a Git repository, even if a
+	// directory of that name is there.
+	remoteBase = regexp.MustCompile(`(?i)^([a-z][a-z0-9-]*@[^/:]*[/:]|github\.com[/:])`)
+	// hosted matches what is meant as an address if no such file is there.
+	hosted = regexp.MustCompile(`(?i)^[\w-]+(\.[\w-]+)*\.(com|org|net|io|dev|cloud|local|internal)[/:]|^[\w.-]+:|\.git([/?]|$)|[?](ref|version|timeout|submodules)=|_git/`)
+)
+
+func refuseRemote(address string) *Error {
+	message := printable(credentials.ReplaceAllString(address, "://")) + " is a remote base, and nothing is fetched while rendering: copy it into the repository and name the copy here"
+	if !remote.MatchString(address) {
+		message += " (write ./ before it if it is a path)"
+	}
+	return &Error{Kind: Refused, Message: message}
+}
+
+// credentials matches a name and password in an address.
+var credentials = regexp.MustCompile(`://[^/]*@`)
+
+// pluginPaths are the fields in which Kustomize's built-in plugins name files.
+var pluginPaths = map[string]bool{"path": true, "paths": true, "files": true, "env": true, "envs": true}
+
+// inspectPlugins refuses configurations of built-in plugins that would fetch something. They
+// are the only objects by which Kustomize reads more files; offset is the line before data.
+func inspectPlugins(file string, offset int, data []byte) *Error {
+	if !bytes.Contains(data, []byte("builtin")) {
+		return nil
+	}
+	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var document yaml.Node
+		if err := decoder.Decode(&document); err != nil {
+			return nil // the end, or what Kustomize cannot read either
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return invalid(file, "%s is not there: add the file or take the entry out", printable(entry))
+		object := yaml.NewRNode(&document)
+		if object.GetApiVersion() != "builtin" {
+			continue
 		}
-		return invalid(file, "%s cannot be read: %v", printable(entry), err)
+		if kind := object.GetKind(); strings.HasPrefix(kind, "HelmChart") {
+			return refused(file, "Helm charts are not inflated: render the chart into the repository and list the result under resources")
+		}
+		if found := remoteIn(object.YNode(), false); found != nil {
+			e := refuseRemote(found.Value)
+			e.File, e.Line = file, max(offset, 0)+found.Line
+			return e
+		}
+	}
+}
+
+// remoteIn finds an address where a plugin's configuration names files.
+func remoteIn(node *yaml.Node, named bool) *yaml.Node {
+	if node.Kind == yaml.ScalarNode && named {
+		_, source, ok := strings.Cut(node.Value, "=")
+		if remote.MatchString(node.Value) || ok && remote.MatchString(source) {
+			return node
+		}
+	}
+	for n, child := range node.Content {
+		inFiles := named
+		if node.Kind == yaml.MappingNode && n%2 == 1 {
+			inFiles = pluginPaths[node.Content[n-1].Value]
+		}
+		if found := remoteIn(child, inFiles); found != nil {
+			return found
+		}
 	}
 	return nil
 }
 
-// remote tells whether an entry is an address beyond doubt.
-func remote(entry string) bool {
-	return strings.Contains(entry, "://") || strings.HasPrefix(entry, "git::") || strings.HasPrefix(entry, "git@")
+// lineOf finds the line, counted from 1, that mentions something first; 0 if none does.
+func lineOf(data []byte, mention string) int {
+	mention, _, _ = strings.Cut(strings.TrimSpace(mention), "\n")
+	for n, line := range bytes.Split(data, []byte("\n")) {
+		if text := bytes.TrimSpace(line); bytes.Contains(text, []byte(mention)) && !bytes.HasPrefix(text, []byte("#")) {
+			return n + 1
+		}
+	}
+	return 0
 }
-
-// shorthand matches what Kustomize takes for a Git address when no such file is there.
-var shorthand = regexp.MustCompile(`^[\w.-]+@[\w.-]+:|^(github|gitlab|bitbucket)\.\w+[/:]|\.git([/?]|$)|\?(ref|version|timeout|submodules)=|^gh:|_git/|//`)
-
-func inline(entry string) bool { return strings.ContainsAny(entry, "\n") }
-
-func refuseRemote(file, entry string) *Error {
-	return refused(file, "%s is a remote base, and nothing is fetched while rendering: copy it into the repository and name the copy here", printable(stripCredentials(entry)))
-}
-
-var credentials = regexp.MustCompile(`://[^/@]*@`)
-
-func stripCredentials(entry string) string { return credentials.ReplaceAllString(entry, "://") }

@@ -7,7 +7,6 @@ import (
 	"github.com/fluxcd/pkg/envsubst"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"sigs.k8s.io/kustomize/api/resmap"
-	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
@@ -21,45 +20,48 @@ type substitution struct {
 	on        bool
 }
 
-func newSubstitution(s *Substitute) (substitution, error) {
+func newSubstitution(s *Substitute) substitution {
 	if s == nil {
-		return substitution{}, nil
+		return substitution{}
 	}
 	sub := substitution{variables: s.Variables, on: true}
 	for _, t := range s.Targets {
-		sub.targets = append(sub.targets, *patchOf("", &t).Target)
+		sub.targets = append(sub.targets, selectorOf(t))
 	}
-	return sub, nil
+	return sub
 }
 
 // apply replaces variables in an object that asks for it.
-func (s substitution) apply(r *resource.Resource, origin string) error {
+func (s substitution) apply(o built) error {
 	if !s.on {
 		return nil
 	}
-	asked, err := s.asked(r)
+	asked, err := s.asked(o)
 	if err != nil || !asked {
 		return err
 	}
-	return s.walk(r, origin, r.YNode())
+	return s.walk(o, o.YNode())
 }
 
 // asked tells whether an object is to be looked at.
-func (s substitution) asked(r *resource.Resource) (bool, error) {
-	switch r.GetAnnotations()[v1alpha1.SubstituteAnnotation] {
+func (s substitution) asked(o built) (bool, error) {
+	switch o.GetAnnotations()[v1alpha1.SubstituteAnnotation] {
 	case "enabled":
 		return true, nil
 	case "disabled":
 		return false, nil
 	}
+	if len(s.targets) == 0 {
+		return false, nil
+	}
 	one := resmap.New()
-	if err := one.Append(r); err != nil {
+	if err := one.Append(o.Resource); err != nil {
 		return false, err
 	}
-	for _, target := range s.targets {
+	for n, target := range s.targets {
 		found, err := one.Select(target)
 		if err != nil {
-			return false, invalid("", "spec.substitute.targets: %v", err)
+			return false, invalid("", "spec.substitute.targets[%d]: %v", n, err)
 		}
 		if len(found) > 0 {
 			return true, nil
@@ -71,34 +73,44 @@ func (s substitution) asked(r *resource.Resource) (bool, error) {
 // lone matches a scalar that is one variable and nothing else.
 var lone = regexp.MustCompile(`^\$\{[^{}]*\}$`)
 
-func (s substitution) walk(r *resource.Resource, origin string, node *yaml.Node) error {
+var quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+
+func (s substitution) walk(o built, node *yaml.Node) error {
 	for _, child := range node.Content {
-		if err := s.walk(r, origin, child); err != nil {
+		if err := s.walk(o, child); err != nil {
 			return err
 		}
 	}
 	if node.Kind != yaml.ScalarNode || !strings.Contains(node.Value, "$") {
 		return nil
 	}
+	value, problem := s.value(node.Value)
+	if problem != "" {
+		return &Error{Kind: Invalid, File: o.origin, Line: node.Line, Ref: refOf(o.CurId()), Message: problem}
+	}
+	if lone.MatchString(node.Value) && node.Style&quoted == 0 {
+		node.Tag = "" // a plain scalar: let its new value say what it is
+	}
+	node.Value = value
+	return nil
+}
+
+// value replaces the variables in a text, or says what is wrong with it.
+func (s substitution) value(text string) (value, problem string) {
 	missing := ""
-	value, err := envsubst.Eval(node.Value, func(name string) (string, bool) {
+	value, err := envsubst.Eval(text, func(name string) (string, bool) {
 		v, ok := s.variables[name]
 		if !ok && missing == "" {
 			missing = name
 		}
 		return v, ok
 	})
-	if err != nil {
-		e := &Error{Kind: Invalid, File: origin, Ref: idOf(r.CurId()), Message: "a ${...} in it is malformed: mend it, or write $${...} for a literal one"}
-		if missing != "" {
-			e.Message = "the variable " + missing + " has no value: set it in spec.substitute, give it a default as ${" + missing + ":=value}, or annotate the object with " +
-				v1alpha1.SubstituteAnnotation + ": disabled"
-		}
-		return e
+	switch {
+	case err == nil:
+		return value, ""
+	case missing == "":
+		return "", "a ${...} in it is malformed: mend it, or write $${...} for a literal one"
 	}
-	if lone.MatchString(node.Value) && node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-		node.Tag = "" // a plain scalar: let its new value say what it is
-	}
-	node.Value = value
-	return nil
+	return "", "the variable " + printable(missing) + " has no value: set it in spec.substitute, give it a default as ${" + printable(missing) +
+		":=value}, or annotate the object with " + v1alpha1.SubstituteAnnotation + ": disabled"
 }

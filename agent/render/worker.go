@@ -4,8 +4,9 @@ import (
 	"bufio"
 	"encoding/gob"
 	"errors"
-	"fmt"
 	"io"
+	"log"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -37,33 +38,51 @@ type answer struct {
 // exitMemory is how a worker ends when it has reached its limit of memory.
 const exitMemory = 97
 
-// Serve is the loop of a worker: it reads requests and writes answers until in ends. Open
-// returns the files of a source.
+// Serve is the loop of a worker: it reads requests and writes answers until in ends, which
+// also ends it in the middle of a render. Open returns the files of a source. Serve changes
+// the process it runs in for good; the caller has nothing else to do in it.
 func Serve(in io.Reader, out io.Writer, limits Limits, open func(Source) (agent.Tree, error)) error {
-	confine(limits)
-	requests, writer := gob.NewDecoder(in), bufio.NewWriter(out)
-	answers := gob.NewEncoder(writer)
-	for {
-		var r Request
-		if err := requests.Decode(&r); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
+	if err := confine(limits); err != nil {
+		return err
+	}
+	requests, ended := make(chan Request), make(chan error, 1)
+	go func() {
+		for decoder := gob.NewDecoder(in); ; {
+			var r Request
+			if err := decoder.Decode(&r); err != nil {
+				ended <- err
+				return
 			}
-			return err
+			requests <- r
 		}
+	}()
+	go func() { ended <- answerAll(requests, out, limits, open) }()
+	if err := <-ended; !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// answerAll answers requests one after the other.
+func answerAll(requests <-chan Request, out io.Writer, limits Limits, open func(Source) (agent.Tree, error)) error {
+	writer := bufio.NewWriter(out)
+	answers := gob.NewEncoder(writer)
+	for r := range requests {
 		if err := answers.Encode(serve(r, limits, open)); err != nil {
 			return err
 		}
 		if err := writer.Flush(); err != nil {
 			return err
 		}
+		debug.FreeOSMemory() // the next request may be hours away
 	}
+	return nil
 }
 
 func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answer {
 	tree, err := open(r.Source)
 	if err != nil {
-		return answer{Error: &Error{Kind: Unavailable, Message: err.Error()}}
+		return answer{Error: &Error{Kind: Unavailable, Message: "the files of the commit cannot be read: " + err.Error()}}
 	}
 	if c, ok := tree.(io.Closer); ok {
 		defer c.Close()
@@ -78,38 +97,44 @@ func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answ
 	return answer{Set: set}
 }
 
-// Render builds and prepares in one step.
-func Render(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
-	rendered, err := Build(tree, spec, limits)
-	if err != nil {
-		return agent.Set{}, err
+// confine takes from this process what a render has no need of: the network, commands (there
+// is no PATH), standard error except for crashes, and memory beyond the limit. Of the last
+// there are two guards: a watchman that ends the process in a way that says why, and the
+// kernel's limit on data, well above, for what grows faster than a watchman looks.
+func confine(limits Limits) error {
+	http.DefaultTransport = noNetwork{}
+	if err := os.Unsetenv("PATH"); err != nil {
+		return err
 	}
-	set, err := Prepare(tree, rendered, spec.Owner)
-	if err != nil {
-		return agent.Set{}, err
+	if nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = nowhere // Kustomize's warnings; Go writes the reason of a crash all the same
+		log.SetOutput(nowhere)
 	}
-	var size int64
-	for _, o := range set.Objects {
-		size += int64(len(o.JSON))
-	}
-	if size > limits.Output {
-		return agent.Set{}, &Error{Kind: Limit, Message: fmt.Sprintf("%d bytes of objects are more than the limit of %d: split the overlay, or raise --render-output", size, limits.Output)}
-	}
-	return set, nil
-}
-
-// confine limits the memory of this process. Two guards: a watchman that ends the process
-// in a way that says why, and the kernel's limit on data, well above, for what grows faster
-// than a watchman looks.
-func confine(limits Limits) {
+	// When memory is short in the container, the kernel should end a worker, not the agent.
+	// Where there is no such file, it chooses by size, which is mostly the same.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	debug.SetGCPercent(400) // a render is short: less collecting is a third of the time
 	debug.SetMemoryLimit(limits.Memory / 10 * 8)
-	hard := uint64(limits.Memory) * 2
+	hard := uint64(limits.Memory)*2 + dataOfGo
 	// Where the kernel has no such limit, the watchman is all there is.
 	_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: hard, Max: hard})
 	go watch(uint64(limits.Memory))
+	return nil
 }
 
+// dataOfGo is what the kernel counts of a Go program besides its heap: stacks, the collector's
+// marks, and memory that is mapped in pieces of 64 MiB.
+const dataOfGo = 256 << 20
+
+// noNetwork is an HTTP transport that transports nothing.
+type noNetwork struct{}
+
+func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nothing is fetched while rendering")
+}
+
+// watch ends the process when its heap is too large. What it measures includes garbage that
+// was not found yet, but near the limit the collector runs all the time.
 func watch(most uint64) {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	for {
