@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+)
+
+// hint says what to type next.
+func (d *demo) hint() {
+	clone := "git clone -q " + d.repo.URL + " && cd platform"
+	if exec.Command("git", "config", "user.email").Run() != nil { // git would not commit
+		clone = "git clone -q -c user.name=Ana -c user.email=ana@example.com " + d.repo.URL + " && cd platform"
+	}
+	fmt.Printf(`
+It is yours now. In another terminal:
+
+   # kubectl and sluice of this demo
+   export PATH=%s:$PATH KUBECONFIG=%s
+   sluice get overlays -n %s --watch
+
+   # change something in Git
+   %s
+   %s
+   %s
+
+   # change something behind its back, and see it put back
+   %s
+   kubectl -n %s get events
+
+   # break something, and mend it
+   %s
+   %s
+   %s
+
+The agent's log is %s, the control plane's are in %s/logs.
+What the agent does is told below. Ctrl-C ends everything and removes it.
+
+`, d.bin, d.cluster.Kubeconfig, namespace, clone, editThreshold, commitThreshold, scaleByHand, namespace,
+		breakProduction, commitBroken, revert, d.agentLog(), d.cluster.Dir)
+}

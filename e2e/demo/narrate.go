@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// narrate tells what becomes of the reader's changes until Ctrl-C.
+func (d *demo) narrate(ctx context.Context) error {
+	d.board.restart()
+	go func() { d.fail(d.corrections(ctx)) }()
+	return d.overlays(ctx, func(*v1alpha1.Overlay) bool { return false })
+}
+
+// corrections tells of drift that was put back, which leaves an Overlay as Ready as it was.
+func (d *demo) corrections(ctx context.Context) error {
+	told := map[types.UID]int32{}
+	return follow(ctx, d.client, &corev1.EventList{}, func(e *corev1.Event) bool {
+		if e.Reason == v1alpha1.DriftCorrectedReason && told[e.UID] < e.Count {
+			told[e.UID] = e.Count
+			line(time.Since(d.board.began), e.InvolvedObject.Name, "Drift", e.Message)
+		}
+		return false
+	}, client.InNamespace(namespace))
+}

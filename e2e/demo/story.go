@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// step is one part of the story.
+type step struct {
+	title string
+	why   string
+	play  func(*demo, context.Context) error
+}
+
+var story = []step{
+	{
+		"A repository becomes the cluster's state",
+		"overlays/sluice is applied by hand, once: it says where Git is and which directories are kept applied. All else comes from Git.",
+		(*demo).deploy,
+	},
+	{
+		"A push is all it takes",
+		"One line changes in Git. Only the overlay it belongs to is rendered, and only the objects that differ are written.",
+		(*demo).change,
+	},
+	{
+		"What is changed by hand is put back",
+		"Somebody scales production in a hurry. Git says 2 replicas, and a watch tells the agent that the cluster does not.",
+		(*demo).drift,
+	},
+	{
+		"A broken commit hurts nobody",
+		"A file is named and not committed. The overlay says so; what runs goes on running, and the others do not notice.",
+		(*demo).breakIt,
+	},
+	{
+		"A revert mends it",
+		"Git is the only way in, and the way back.",
+		(*demo).mend,
+	},
+	{
+		"How it stands",
+		"Everything above can be read from the cluster at any time.",
+		(*demo).summary,
+	},
+}
+
+// patience is what a step may take. It is no measure of anything: machines are slow.
+const patience = 2 * time.Minute
+
+// play plays steps until one fails.
+func (d *demo) play(ctx context.Context, steps []step) error {
+	for n, s := range steps {
+		fmt.Printf("\n%d. %s\n\n", n+1, s.title)
+		say("%s", s.why)
+		fmt.Println()
+		if err := d.playStep(ctx, s); err != nil {
+			return fmt.Errorf("step %d, %s: %w", n+1, s.title, err)
+		}
+	}
+	return nil
+}
+
+func (d *demo) playStep(ctx context.Context, s step) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it did not come to its end within %s", patience))
+	defer cancel()
+	d.board.restart()
+	err := s.play(d, ctx)
+	if open := d.board.String(); err != nil && open != "" {
+		return fmt.Errorf("%w\n%s", err, open)
+	}
+	return err
+}
