@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
@@ -27,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Namespace is where the rig's Repositories and Overlays live.
+// Namespace is where the Repositories and Overlays of a rig of its own live.
 const Namespace = "platform"
 
 // Patience is how long a wait may take before the test fails. It is no measure of anything:
@@ -42,15 +43,29 @@ type Rig struct {
 	Client  client.WithWatch
 	// Dir holds the agent's files; it survives restarts of the agent.
 	Dir string
+	// Namespace is where the Repositories and Overlays of the test live.
+	Namespace string
 
-	agent *exec.Cmd
-	ended chan struct{}
-	log   string
+	agent  *exec.Cmd
+	ended  chan struct{}
+	log    string
+	access gitserver.Access // what Git demands; empty for nothing
 }
 
 // New starts a control plane with Sluice's CRDs, and a Git server.
 func New(t testing.TB, o cluster.Options) *Rig {
 	t.Helper()
+	r := &Rig{T: t, Namespace: Namespace, Dir: t.TempDir(), log: filepath.Join(t.TempDir(), "agent.log")}
+	r.start(o, t.Cleanup)
+	r.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}})
+	t.Cleanup(r.showLog)
+	t.Cleanup(r.KillAgent)
+	return r
+}
+
+// start starts the control plane and the Git server; atEnd is given what ends them.
+func (r *Rig) start(o cluster.Options, atEnd func(func())) {
+	r.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // a cold build is in it
 	defer cancel()
 	if o.Progress == nil {
@@ -58,21 +73,16 @@ func New(t testing.TB, o cluster.Options) *Rig {
 	}
 	c, err := cluster.Start(ctx, o)
 	if err != nil {
-		t.Fatal(err)
+		r.T.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Stop() })
-	g, err := gitserver.Start(gitserver.Options{})
+	atEnd(func() { _ = c.Stop() })
+	g, err := gitserver.Start(gitserver.Options{Access: r.access})
 	if err != nil {
-		t.Fatal(err)
+		r.T.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Close() })
-	r := &Rig{T: t, Cluster: c, Git: g, Client: newClient(t, c.Config()), Dir: t.TempDir()}
+	atEnd(func() { _ = g.Close() })
+	r.Cluster, r.Git, r.Client = c, g, newClient(r.T, c.Config())
 	r.installCRDs()
-	r.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}})
-	r.log = filepath.Join(t.TempDir(), "agent.log")
-	t.Cleanup(r.showLog)
-	t.Cleanup(r.KillAgent)
-	return r
 }
 
 func newClient(t testing.TB, config *rest.Config) client.WithWatch {
@@ -212,18 +222,14 @@ func (r *Rig) Memory() int64 {
 }
 
 func (r *Rig) showLog() {
-	if !r.T.Failed() {
-		return
+	if r.T.Failed() {
+		r.T.Logf("end of the agent's log:\n%s", end(r.Log()))
 	}
-	data, err := os.ReadFile(r.log)
-	if err != nil {
-		return
-	}
-	const most = 20_000
-	if len(data) > most {
-		data = data[len(data)-most:]
-	}
-	r.T.Logf("end of the agent's log:\n%s", data)
+}
+
+func end(text string) string {
+	const most = 8_000
+	return text[max(len(text)-most, 0):]
 }
 
 // Log returns what the agent has logged.
@@ -263,19 +269,26 @@ func (r *Rig) Update(o client.Object, edit func()) {
 }
 
 // Repository makes a Git repository with files, and the Repository that follows it.
-func (r *Rig) Repository(name string, files map[string]string) *gitserver.Repo {
+func (r *Rig) Repository(name string, files map[string]string, edits ...func(*v1alpha1.Repository)) *gitserver.Repo {
 	r.T.Helper()
-	repo, err := r.Git.Create(name)
+	repo, err := r.Git.Create(r.Namespace + "/" + name)
 	if err != nil {
 		r.T.Fatal(err)
 	}
 	if files != nil {
 		r.Push(repo, gitserver.Change{Message: "begin", Files: files})
 	}
-	r.Create(&v1alpha1.Repository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name},
+	o := &v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: name},
 		Spec:       v1alpha1.RepositorySpec{URL: repo.URL, Ref: &v1alpha1.RepositoryRef{Branch: "main"}, Interval: metav1.Duration{Duration: time.Hour}},
-	})
+	}
+	if r.access != (gitserver.Access{}) {
+		o.Spec.SecretRef = &meta.LocalObjectReference{Name: "git"}
+	}
+	for _, edit := range edits {
+		edit(o)
+	}
+	r.Create(o)
 	return repo
 }
 
@@ -292,7 +305,7 @@ func (r *Rig) Push(repo *gitserver.Repo, change gitserver.Change) string {
 // Ask has the agent look at a Repository now, as a webhook would.
 func (r *Rig) Ask(repository string) {
 	r.T.Helper()
-	o := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: repository}}
+	o := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: repository}}
 	r.Update(o, func() {
 		if o.Annotations == nil {
 			o.Annotations = map[string]string{}
@@ -305,7 +318,7 @@ func (r *Rig) Ask(repository string) {
 func (r *Rig) Overlay(name, path string, edits ...func(*v1alpha1.Overlay)) *v1alpha1.Overlay {
 	r.T.Helper()
 	o := &v1alpha1.Overlay{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: name},
 		Spec:       v1alpha1.OverlaySpec{RepositoryRef: v1alpha1.RepositoryReference{Name: "platform"}, Path: path},
 	}
 	for _, edit := range edits {
@@ -315,11 +328,36 @@ func (r *Rig) Overlay(name, path string, edits ...func(*v1alpha1.Overlay)) *v1al
 	return o
 }
 
+// GetRepository reads a Repository.
+func (r *Rig) GetRepository(name string) *v1alpha1.Repository {
+	r.T.Helper()
+	var o v1alpha1.Repository
+	if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: r.Namespace, Name: name}, &o); err != nil {
+		r.T.Fatal(err)
+	}
+	return &o
+}
+
+// WaitRepository waits until a Repository is as it should be.
+func (r *Rig) WaitRepository(name, what string, is func(*v1alpha1.Repository, metav1.Condition) bool) (*v1alpha1.Repository, metav1.Condition) {
+	r.T.Helper()
+	var o *v1alpha1.Repository
+	var ready metav1.Condition
+	r.Eventually("Repository "+name+" "+what, func() (bool, string) {
+		o, ready = r.GetRepository(name), metav1.Condition{}
+		if c := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition); c != nil && o.Status.ObservedGeneration == o.Generation {
+			ready = *c
+		}
+		return is(o, ready), fmt.Sprintf("Ready=%s %s at %s: %s", ready.Status, ready.Reason, o.Status.Revision, ready.Message)
+	})
+	return o, ready
+}
+
 // GetOverlay reads an Overlay.
 func (r *Rig) GetOverlay(name string) *v1alpha1.Overlay {
 	r.T.Helper()
 	var o v1alpha1.Overlay
-	if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: Namespace, Name: name}, &o); err != nil {
+	if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: r.Namespace, Name: name}, &o); err != nil {
 		r.T.Fatal(err)
 	}
 	return &o
@@ -362,7 +400,7 @@ func (r *Rig) WaitSynced(repository, revision string) {
 	r.T.Helper()
 	r.Eventually("Repository "+repository+" is synced", func() (bool, string) {
 		var repo v1alpha1.Repository
-		if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: Namespace, Name: repository}, &repo); err != nil {
+		if err := r.Client.Get(context.Background(), client.ObjectKey{Namespace: r.Namespace, Name: repository}, &repo); err != nil {
 			return false, err.Error()
 		}
 		if repo.Status.SyncedRevision == revision {
@@ -375,7 +413,7 @@ func (r *Rig) WaitSynced(repository, revision string) {
 // unready lists the Overlays that are not Ready.
 func (r *Rig) unready() string {
 	var list v1alpha1.OverlayList
-	if err := r.Client.List(context.Background(), &list, client.InNamespace(Namespace)); err != nil {
+	if err := r.Client.List(context.Background(), &list, client.InNamespace(r.Namespace)); err != nil {
 		return err.Error()
 	}
 	var lines []string
