@@ -53,7 +53,7 @@ func newCommand() *cobra.Command {
 		&cobra.Group{ID: "files", Title: "Work on files, without a cluster:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"see":   {newGetCommand(), newTreeCommand(), newHistoryCommand()},
+		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand()},
 		"act":   {newSyncCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
 		"files": {newRenderCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/sync"
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// planning is one call of `sluice plan`.
+type planning struct {
+	access        *access
+	local         string
+	overlay       string
+	allNamespaces bool
+	allowInsecure bool
+	output        string
+	out, remarks  io.Writer
+
+	client client.WithWatch
+}
+
+func newPlanCommand() *cobra.Command {
+	p := planning{output: "text"}
+	cmd := &cobra.Command{
+		Use:   "plan OVERLAY|PATH",
+		Short: "Show what the agent would change in the cluster, and why",
+		Long: `Show what the agent would change in the cluster for an Overlay, why, and which fields: it
+is the agent's own plan, made here and not carried out. Values of Secrets are masked.
+
+OVERLAY is planned at the newest commit of its Repository, which is fetched anew with the
+Repository's own credentials, or with --local from a work tree. PATH, which has a slash in it
+or is ".", is a directory of a work tree: the Overlay is the one whose spec.path it is, or the
+one named by --overlay.
+
+It takes the right to read what the plan is about, and to patch it, for changes are tried as
+dry runs; what may not be tried is still shown. Nothing is written. What other Repositories'
+Overlays are about to do is not foreseen.
+
+The exit code is 0 if there is nothing to do, 1 if something would change or is refused, and
+2 if that could not be found out.`,
+		Example: `  # What would the newest commit do?
+  sluice plan kubeflow
+
+  # What would my edit do, before I commit it?
+  sluice plan ./overlays/kubeflow
+
+  # The same directory for another Overlay
+  sluice plan ./overlays/kubeflow --overlay kubeflow-staging -n staging
+
+  # Fail a pipeline unless the cluster is as Git says
+  sluice plan kubeflow -o json`,
+		Args: usage(cobra.ExactArgs(1), "name one Overlay or one directory: sluice plan OVERLAY, or sluice plan ./PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.out, p.remarks = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return p.run(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().StringVar(&p.local, "local", "", "Plan from this work tree instead of the Repository's newest commit.")
+	cmd.Flags().StringVar(&p.overlay, "overlay", "", "Overlay to plan PATH for.")
+	cmd.Flags().BoolVarP(&p.allNamespaces, "all-namespaces", "A", false, "Look for the Overlay of PATH in all namespaces.")
+	cmd.Flags().BoolVar(&p.allowInsecure, "allow-insecure-git", false, "Fetch http:// and file:// Repositories too.")
+	outputFlag(cmd, &p.output, "text", "json")
+	p.access = reach(cmd)
+	cmd.ValidArgsFunction = p.access.completeOverlayOrPath
+	must(cmd.RegisterFlagCompletionFunc("overlay", p.access.completeOverlay))
+	return cmd
+}
+
+func (p *planning) run(ctx context.Context, arg string) error {
+	c, key, err := p.access.named(arg)
+	if err != nil {
+		return err
+	}
+	p.client = c
+	var all v1alpha1.OverlayList
+	err = c.List(ctx, &all)
+	if apierrors.IsForbidden(err) && !p.allNamespaces {
+		err = c.List(ctx, &all, client.InNamespace(key.Namespace)) // then those of others are not foreseen
+	}
+	if err != nil {
+		return explain(err, v1alpha1.OverlayKind, types.NamespacedName{})
+	}
+	o, source, done, err := p.subject(ctx, arg, key.Namespace, all.Items)
+	if err != nil {
+		return err
+	}
+	defer done()
+	made, err := p.preview(ctx, o, all.Items, source)
+	if err != nil {
+		return err
+	}
+	if err := p.print(o, made); err != nil {
+		return err
+	}
+	if !made.Empty() {
+		return exitCode(negative)
+	}
+	return nil
+}
+
+// subject finds out what is to be planned, and from which files.
+func (p *planning) subject(ctx context.Context, arg, namespace string, all []v1alpha1.Overlay) (*v1alpha1.Overlay, sync.Source, func(), error) {
+	nothing := func() {}
+	if isPath(arg) {
+		at, err := locate(arg)
+		if err != nil {
+			return nil, sync.Source{}, nil, err
+		}
+		o, err := p.overlayOf(at, namespace, all)
+		if err != nil {
+			return nil, sync.Source{}, nil, err
+		}
+		o.Spec.Path = at.path
+		return o, sync.Source{Dir: at.root}, nothing, nil
+	}
+	if p.overlay != "" {
+		return nil, sync.Source{}, nil, fmt.Errorf("--overlay is for directories: write ./%s if that is one", arg)
+	}
+	o, err := choose(all, types.NamespacedName{Namespace: namespace, Name: arg})
+	if err != nil {
+		return nil, sync.Source{}, nil, err
+	}
+	if p.local != "" {
+		at, err := locate(p.local)
+		return o, sync.Source{Dir: at.root}, nothing, err
+	}
+	source, done, err := p.fetch(ctx, o)
+	return o, source, done, err
+}
+
+// isPath tells a directory from the name of an Overlay, which has no slash in it.
+func isPath(arg string) bool { return strings.ContainsRune(arg, '/') || arg == "." || arg == ".." }
+
+// overlayOf finds the Overlay that a directory is for.
+func (p *planning) overlayOf(at place, namespace string, all []v1alpha1.Overlay) (*v1alpha1.Overlay, error) {
+	if p.overlay != "" {
+		return choose(all, types.NamespacedName{Namespace: namespace, Name: p.overlay})
+	}
+	var found []*v1alpha1.Overlay
+	var names []string
+	for n := range all {
+		o := &all[n]
+		if (p.allNamespaces || o.Namespace == namespace) && path.Clean(o.Spec.Path) == at.path {
+			found, names = append(found, o), append(names, client.ObjectKeyFromObject(o).String())
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0].DeepCopy(), nil
+	case len(found) > 1:
+		return nil, fmt.Errorf("several Overlays have spec.path %s: %s; choose one with --overlay NAME -n NAMESPACE", at.path, strings.Join(names, ", "))
+	case p.allNamespaces:
+		return nil, fmt.Errorf("no Overlay has spec.path %s: name the one to plan for with --overlay NAME -n NAMESPACE", at.path)
+	}
+	return nil, fmt.Errorf("no Overlay in namespace %s has spec.path %s: look in all namespaces with -A, or name the one to plan for with --overlay NAME", namespace, at.path)
+}
+
+// choose takes an Overlay out of all.
+func choose(all []v1alpha1.Overlay, key types.NamespacedName) (*v1alpha1.Overlay, error) {
+	for n := range all {
+		if client.ObjectKeyFromObject(&all[n]) == key {
+			return all[n].DeepCopy(), nil
+		}
+	}
+	hint := ""
+	if info, err := os.Stat(key.Name); err == nil && info.IsDir() {
+		hint = fmt.Sprintf("; for the directory, write ./%s", key.Name)
+	}
+	return nil, fmt.Errorf("there is no Overlay %s in namespace %s: see what there is with sluice get overlays -A%s", key.Name, key.Namespace, hint)
+}
+
+// preview makes the plan.
+func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alpha1.Overlay, source sync.Source) (agent.Plan, error) {
+	config, err := p.access.config()
+	if err != nil {
+		return agent.Plan{}, err
+	}
+	target, err := cluster.New(config, func(agent.Owner) {})
+	if err != nil {
+		return agent.Plan{}, err
+	}
+	renders, err := newPool(agentFlags{renders: 2, limits: render.DefaultLimits()})
+	if err != nil {
+		return agent.Plan{}, err
+	}
+	defer renders.Close()
+	syncer := &sync.Syncer{
+		Cluster: target, Inventories: &record.Inventories{Reader: p.client}, Renders: renders,
+		Limits: execute.Limits{Parallel: sideBySide, Request: time.Minute},
+	}
+	made, err := syncer.Preview(ctx, o, all, source, time.Now())
+	if e, ok := errors.AsType[*render.Error](err); ok {
+		return made, fmt.Errorf("Overlay %s cannot be rendered: %w", client.ObjectKeyFromObject(o), e)
+	}
+	return made, err
+}
+
+func (p *planning) print(o *v1alpha1.Overlay, made agent.Plan) error {
+	if p.output == "json" {
+		return encode(p.out, "json", planOf(o, made))
+	}
+	if o.Spec.Suspend {
+		fmt.Fprintf(p.remarks, "The Overlay is suspended: nothing of this happens until it is resumed.\n")
+	}
+	from := "the work tree"
+	if made.Revision.Commit != "" {
+		from = agent.Short(made.Revision.String())
+	}
+	if _, err := fmt.Fprintf(p.out, "Overlay %s from %s:\n", client.ObjectKeyFromObject(o), from); err != nil {
+		return err
+	}
+	color := colorful(p.out)
+	for line := range strings.Lines(made.String()) {
+		if _, err := io.WriteString(p.out, tint(color, line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tint paints a line of a plan by the sign it begins with.
+func tint(color bool, line string) string {
+	text, trimmed := strings.TrimRight(line, "\n"), strings.TrimSpace(line)
+	paints := map[string]string{"+ ": green, "- ": red, "! ": red, "~ ": yellow, "± ": yellow}
+	for sign, paint := range paints {
+		if color && strings.HasPrefix(trimmed, sign) {
+			return paint + text + plain + "\n"
+		}
+	}
+	return line
+}
+
+// printedPlan is a plan as JSON.
+type printedPlan struct {
+	Overlay    string             `json:"overlay"`
+	Revision   string             `json:"revision,omitempty"`
+	Summary    string             `json:"summary"`
+	Digest     string             `json:"digest"`
+	Changes    []printedChange    `json:"changes"`
+	Violations []printedViolation `json:"violations"`
+}
+
+type printedObject struct {
+	Group     string `json:"group,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+type printedChange struct {
+	Verb   agent.Verb     `json:"verb"`
+	Object printedObject  `json:"object"`
+	Reason string         `json:"reason,omitempty"`
+	Fields []printedField `json:"fields,omitempty"`
+}
+
+type printedField struct {
+	Path string `json:"path"`
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+}
+
+type printedViolation struct {
+	Verb    agent.Verb    `json:"verb"`
+	Object  printedObject `json:"object"`
+	Message string        `json:"message"`
+}
+
+func planOf(o *v1alpha1.Overlay, made agent.Plan) printedPlan {
+	printed := printedPlan{
+		Overlay: client.ObjectKeyFromObject(o).String(), Revision: made.Revision.String(),
+		Summary: made.Summary(), Digest: made.Digest(), Changes: []printedChange{}, Violations: []printedViolation{},
+	}
+	for _, c := range made.Changes {
+		if c.Verb == agent.Keep {
+			continue
+		}
+		change := printedChange{Verb: c.Verb, Object: printedObject(c.Ref), Reason: c.Reason}
+		for _, f := range c.Fields {
+			change.Fields = append(change.Fields, printedField(f))
+		}
+		printed.Changes = append(printed.Changes, change)
+	}
+	for _, v := range made.Violations {
+		printed.Violations = append(printed.Violations, printedViolation{Verb: v.Verb, Object: printedObject(v.Ref), Message: v.Message})
+	}
+	return printed
+}
