@@ -15,6 +15,6 @@
 // that has expired. Traffic counts what was transferred, so that a test can tell that nothing
 // was.
 //
-// What it never does: listen on anything but loopback, read the user's or the system's Git
-// configuration, or run hooks.
+// What it never does: listen on anything but loopback unless it is told to, read the user's
+// or the system's Git configuration, or run hooks.
 package gitserver

@@ -16,6 +16,9 @@ import (
 type Options struct {
 	// Dir holds the repositories. Empty: a directory that Close removes.
 	Dir string
+	// Address to listen on, an IP address of this machine: 127.0.0.1 by default, another in a
+	// network namespace of the test's own, for Pods to reach.
+	Address string
 	// Access is what clients must show.
 	Access Access
 	// TLS, if set, makes the server speak HTTPS.
@@ -43,7 +46,7 @@ type Server struct {
 	access Access
 }
 
-// Start serves on a free port of 127.0.0.1 until Close.
+// Start serves on a free port until Close.
 func Start(o Options) (*Server, error) {
 	program, err := findGit()
 	if err != nil {
@@ -66,7 +69,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: silent()}
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(o.address(), "0"))
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +82,19 @@ func Start(o Options) (*Server, error) {
 	if s.authority, err = newAuthority(); err != nil {
 		return nil, err
 	}
-	if s.http.TLSConfig, err = o.TLS.config(s.authority); err != nil {
+	if s.http.TLSConfig, err = o.TLS.config(s.authority, net.ParseIP(o.address())); err != nil {
 		return nil, err
 	}
 	s.CA = s.authority.certificatePEM()
 	go s.http.ServeTLS(listener, "", "")
 	return s, nil
+}
+
+func (o Options) address() string {
+	if o.Address == "" {
+		return "127.0.0.1"
+	}
+	return o.Address
 }
 
 // Close ends all connections, and removes the repositories if Start made their directory.

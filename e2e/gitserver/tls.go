@@ -22,7 +22,7 @@ type TLS struct {
 	Expired bool
 }
 
-func (t *TLS) config(a *authority) (*tls.Config, error) {
+func (t *TLS) config(a *authority, address net.IP) (*tls.Config, error) {
 	end := time.Now().Add(24 * time.Hour)
 	if t.Expired {
 		end = time.Now().AddDate(-1, 0, 0)
@@ -31,7 +31,7 @@ func (t *TLS) config(a *authority) (*tls.Config, error) {
 		Subject:     pkix.Name{CommonName: "git"},
 		NotAfter:    end,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{address},
 		DNSNames:    []string{"localhost"},
 	})
 	if err != nil {
