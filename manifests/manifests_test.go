@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -182,6 +184,28 @@ func TestPodIsRestricted(t *testing.T) {
 	}
 	if _, tag, tagged := strings.Cut(container.Image, ":"); !tagged || tag == "latest" {
 		t.Errorf("image %s has no version", container.Image)
+	}
+}
+
+// TestMemoryAddsUp checks that the container's limit holds the agent and all its render workers
+// when each takes what it may.
+func TestMemoryAddsUp(t *testing.T) {
+	container := read[appsv1.Deployment](t, build(t, "install"), "Deployment/sluice-agent").Spec.Template.Spec.Containers[0]
+	flags := map[string]int64{}
+	for _, argument := range container.Args {
+		if name, value, ok := strings.Cut(argument, "="); ok {
+			flags[name], _ = strconv.ParseInt(value, 10, 64) // those that are no numbers are not asked for
+		}
+	}
+	agent := resource.MustParse("0")
+	for _, variable := range container.Env {
+		if variable.Name == "GOMEMLIMIT" {
+			agent = resource.MustParse(strings.TrimSuffix(variable.Value, "B"))
+		}
+	}
+	renders := flags["--renders"] * flags["--render-memory"]
+	if limit := container.Resources.Limits.Memory().Value(); agent.IsZero() || renders == 0 || agent.Value()+renders > limit {
+		t.Errorf("the agent may take %d bytes and its workers %d, of %d", agent.Value(), renders, limit)
 	}
 }
 
