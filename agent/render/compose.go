@@ -125,17 +125,20 @@ func encode(k types.Kustomization) ([]byte, error) { return yaml.Marshal(k) }
 
 // kustomizationIn reads the kustomization of a directory, if it has one.
 func (f *files) kustomizationIn(dir string) (k types.Kustomization, has bool, err error) {
-	for _, name := range konfig.RecognizedKustomizationFileNames() {
-		if !f.Exists(path.Join(dir, name)) {
-			continue
-		}
-		data, err := f.ReadFile(path.Join(dir, name))
+	names := slices.DeleteFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
+		return !f.Exists(path.Join(dir, name))
+	})
+	switch len(names) {
+	case 0:
+		return k, false, nil
+	case 1:
+		data, err := f.ReadFile(path.Join(dir, names[0]))
 		if err != nil {
 			return k, true, err
 		}
-		return k, true, k.Unmarshal(data) // it was unmarshalled before, by inspect
+		return k, true, k.Unmarshal(data) // which went well once, in inspect
 	}
-	return k, false, nil
+	return k, true, invalid(inRepository(dir), "the directory has several kustomizations, %s: keep one of them", strings.Join(names, " and "))
 }
 
 // manifests lists the manifests of a directory without kustomization: all YAML files below

@@ -90,6 +90,8 @@ func (f *files) explainDocuments(file string, data []byte) *Error {
 }
 
 var (
+	// An unknown anchor is named without quotes; it may be a password that begins with *.
+	anchor       = regexp.MustCompile(`unknown anchor .*`)
 	yamlLine     = regexp.MustCompile(`line (\d+)(?:, column \d+)?: `)
 	unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 	wrongType    = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \w+\.(\S+)|value) of type (\S+)`)
@@ -114,22 +116,26 @@ func broken(file string, data []byte, err error) *Error {
 	e := invalid(file, "it is not valid YAML: mend it")
 	if m := yamlLine.FindStringSubmatchIndex(text); m != nil {
 		e.Line, _ = strconv.Atoi(text[m[2]:m[3]]) // digits, by the pattern
-		if first := firstLineOf(data); e.Line == 0 {
-			e.Line = first
-		}
-		e.Message = "it is not valid YAML: " + problemOf(text[m[1]:])
+		text = text[m[1]:]
 	} else if _, problem, ok := strings.Cut(text, "yaml: "); ok {
-		e.Message = "it is not valid YAML: " + problemOf(problem)
+		text = problem
+	} else {
+		return e
 	}
+	e.Message = "it is not valid YAML (" + problemOf(text) + "): mend it"
 	return e
 }
-
-func firstLineOf([]byte) int { return 1 }
 
 // problemOf keeps the parser's own words: what it quotes from the file may be secret.
 func problemOf(text string) string {
 	text, _, _ = strings.Cut(text, "\n")
-	return strings.TrimSpace(quotedText.ReplaceAllString(text, "…"))
+	text = anchor.ReplaceAllString(text, "there is no anchor for an alias; a value that begins with * needs quotes")
+	return strings.TrimSpace(quotedText.ReplaceAllStringFunc(text, func(quoted string) string {
+		if len(quoted) <= len("','") {
+			return quoted // punctuation that is missing
+		}
+		return "…"
+	}))
 }
 
 // article and kindOf name types for people.
@@ -161,7 +167,7 @@ type saying struct {
 
 var sayings = []saying{
 	{regexp.MustCompile(`may not add resource with an already registered id: (\S+?)'?(?:\s|$)`), (*files).sayTwice},
-	{regexp.MustCompile(`id resid\.ResId\{.*Kind:"(\w*)".*Name:"([^"]*)".*Namespace:"([^"]*)"\} exists; behavior must be merge or replace`), func(_ *files, e *Error, m []string) {
+	{regexp.MustCompile(`id resid\.ResId\{.*Kind:"(\w*)".*Name:"([^"]*)".*Namespace:"([^"]*)"\} exists; .*behavior must be merge or replace`), func(_ *files, e *Error, m []string) {
 		e.Ref = agent.Ref{Kind: m[1], Namespace: m[3], Name: m[2]}
 		e.Message = "it is generated, and it is there already: give one another name, or set behavior: merge or replace"
 	}},
@@ -173,18 +179,14 @@ var sayings = []saying{
 	{regexp.MustCompile(`no matches for Id (\S+?);? failed to find unique target for patch`), (*files).sayNoTarget},
 	{regexp.MustCompile(`multiple matches for Id (\S+?);? failed to find unique target for patch`), func(f *files, e *Error, m []string) {
 		f.aboutPatch(e, m[1])
-		e.Message = "this patch matches several objects: give it a namespace, or a target"
+		e.Message = inSpec(e) + "this patch matches several objects: give it a namespace, or a target"
 	}},
-	{regexp.MustCompile(`cycle (?:detected|not allowed): candidate root '([^']+)' contains visited root '([^']+)'`), func(f *files, e *Error, m []string) {
-		from, to := inRepository(m[2]), inRepository(m[1])
-		if e.File == "" {
-			e.File = f.kustomizationOf(m[2])
-		}
-		if from == to {
-			e.Message = "it includes itself: take the entry out"
+	{regexp.MustCompile(`cycle (?:detected|not allowed): candidate root '([^']+)' contains visited root '([^']+)'`), func(_ *files, e *Error, m []string) {
+		if to := inRepository(m[1]); path.Clean(to) != path.Dir(e.File) {
+			e.Message = fmt.Sprintf("it includes %s, which it is a part of: take the circle out", orRoot(to))
 			return
 		}
-		e.Message = fmt.Sprintf("it includes %s, which %s is a part of: take the circle out", orRoot(to), orRoot(from))
+		e.Message = "it includes itself: take the entry out"
 	}},
 	{regexp.MustCompile(`expected kind != 'Component' for path '([^']+)'`), func(f *files, e *Error, m []string) {
 		e.File = f.kustomizationOf(m[1])
@@ -198,26 +200,43 @@ var sayings = []saying{
 		e.File = inRepository(m[1])
 		e.Message = "the directory has several kustomizations: keep one of them"
 	}},
+	{regexp.MustCompile(`unable to parse requirement`), func(_ *files, e *Error, _ []string) {
+		e.Message = inSpec(e) + "a labelSelector or annotationSelector is not valid: mend it"
+	}},
 	{regexp.MustCompile(`kustomization\.yaml is empty`), func(_ *files, e *Error, _ []string) {
 		e.Message = "the kustomization is empty: list resources in it, or take it out"
 	}},
-	{regexp.MustCompile(`missing metadata\.name in object \{\{(\S*) (\S+)\}`), func(_ *files, e *Error, m []string) {
-		e.Message = fmt.Sprintf("an object of kind %s has no metadata.name: add one", m[2])
-	}},
-	{regexp.MustCompile(`missing kind in object`), func(_ *files, e *Error, _ []string) {
-		e.Message = "an object has no kind: add kind and apiVersion, or take the document out"
+	{regexp.MustCompile(`missing metadata\.name in object \{\{(\S*) (\S+)\}`), (*files).sayNoName},
+	{regexp.MustCompile(`missing kind in object|missing Resource metadata`), func(f *files, e *Error, _ []string) {
+		e.File = f.lastManifest()
+		e.Message = "a document in it is no object, for it has no kind or no metadata: take it out, or list only manifests"
 	}},
 	{regexp.MustCompile(`invalid literal source .*, expected key=value`), func(_ *files, e *Error, _ []string) {
 		e.Message = "an entry under literals is not of the form key=value: mend it"
 	}},
 	{regexp.MustCompile(`(\w+) operation does not apply: doc is missing (?:path|key): "?([^\s":]+)`), func(_ *files, e *Error, m []string) {
-		e.Message = fmt.Sprintf("a JSON patch cannot %s %s, which the object does not have: mend the path, or use add on its parent", m[1], m[2])
+		e.Message = inSpec(e) + fmt.Sprintf("a JSON patch cannot %s %s, which the object does not have: mend the path, or use add on its parent", m[1], m[2])
 	}},
 	{regexp.MustCompile(`must specify a target for JSON patch`), func(_ *files, e *Error, _ []string) {
-		e.Message = "a JSON patch has no target: say under target which objects it is for"
+		e.Message = inSpec(e) + "a JSON patch has no target: say under target which objects it is for"
 	}},
 	{regexp.MustCompile(`unable to parse SM or JSON patch`), func(_ *files, e *Error, _ []string) {
-		e.Message = "a patch is neither an object nor a list of JSON patch operations: mend it"
+		e.Message = inSpec(e) + "a patch is neither an object nor a list of JSON patch operations: mend it"
+	}},
+	{regexp.MustCompile(`nothing selected by ([^\s:]+)`), func(_ *files, e *Error, m []string) {
+		r := refOf(resid.FromString(m[1]))
+		e.Message = fmt.Sprintf("the source of a replacement, %s, matches no object: mend it, or take the replacement out", printable(r.Kind+"/"+r.Name))
+	}},
+	{regexp.MustCompile(`unable to find field "([^"]+)" in replacement target`), func(_ *files, e *Error, m []string) {
+		e.Message = fmt.Sprintf("a replacement is for the field %s, which its target does not have: mend the path, or set options.create", m[1])
+	}},
+	{regexp.MustCompile(`var '?\{(\S+) .*cannot be mapped to a field in the set of known resources`), func(f *files, e *Error, m []string) {
+		for _, file := range f.distinct() {
+			if data, err := f.tree.ReadFile(file); err == nil && isKustomization(file) && lineOf(data, "name: "+m[1]) > 0 {
+				e.File, e.Line = file, lineOf(data, "name: "+m[1])
+			}
+		}
+		e.Message = fmt.Sprintf("the var %s is about an object or a field that is not there: mend its objref and fieldref, or take it out", m[1])
 	}},
 	{regexp.MustCompile(`(?:var|variable) '?(\S+?)'? (?:already encountered|already defined)`), func(_ *files, e *Error, m []string) {
 		e.Message = fmt.Sprintf("the var %s is defined twice: take one out, or rename it", m[1])
@@ -226,6 +245,41 @@ var sayings = []saying{
 		e.Kind = Refused
 		e.Message = "a plugin that is not built into Kustomize is not run: use what is built in, or commit what it makes"
 	}},
+}
+
+// inSpec says that it is the Overlay's own patch, where no file has it.
+func inSpec(e *Error) string {
+	if e.File == "" {
+		return "spec.patches: "
+	}
+	return ""
+}
+
+// sayNoName says that an object has no name, and where it is.
+func (f *files) sayNoName(e *Error, m []string) {
+	e.File = f.lastManifest()
+	e.Message = fmt.Sprintf("an object of kind %s has no metadata.name: add one", m[2])
+	data, err := f.tree.ReadFile(e.File)
+	if err != nil {
+		return
+	}
+	if lines := manifest.Lines(data, agent.Ref{Kind: m[2]}); len(lines) > 0 {
+		e.Line = lines[0]
+	}
+	if bytes.Contains(data, []byte("generateName:")) {
+		e.Message += " (generateName would create another object each time)"
+	}
+}
+
+// lastManifest is the file that was read last, other than kustomizations: Kustomize stops at
+// the first that it cannot use.
+func (f *files) lastManifest() string {
+	for _, file := range f.distinct() {
+		if !f.opaque[file] && !isKustomization(file) {
+			return file
+		}
+	}
+	return ""
 }
 
 func orRoot(dir string) string {
@@ -255,7 +309,7 @@ func (f *files) sayTwice(e *Error, m []string) {
 // sayNoTarget says that a patch patches nothing.
 func (f *files) sayNoTarget(e *Error, m []string) {
 	f.aboutPatch(e, m[1])
-	e.Message = "this patch matches no object: mend its apiVersion, kind, name or namespace, or take it out"
+	e.Message = inSpec(e) + "this patch matches no object: mend its apiVersion, kind, name or namespace, or take it out"
 }
 
 // aboutPatch finds the file in which the patch for an object is.
@@ -316,14 +370,16 @@ func refOf(id resid.ResId) agent.Ref {
 var (
 	// dumps are what Kustomize prints of configurations and objects; both may hold secrets.
 	dumps = regexp.MustCompile("(?s)with config: `.*?`|merging from generator .*\\}: |(?:for the following resource|Too many possible referral targets).*|(?:loading|merging) \\w+ (?:map)?\\[.*?\\]:?|&?\\w+\\.\\w+\\{.*\\}|(?:for|in) map\\[.*")
-	// wrappers are the layers that Kustomize puts around the reason.
-	wrappers = regexp.MustCompile(`accumulat(?:ing|ion) \w+(?:='[^']*'|: | from '[^']*': )|accumulation err='.*?': |accumulateDirectory: |recursed (?:accumulation of|merging from) path '[^']*': |couldn't make target for path '[^']*': `)
+	// wrapper is the innermost layer that Kustomize puts around the reason.
+	wrapper = regexp.MustCompile(`(?s)^.*(?:recursed (?:accumulation of|merging from) path|couldn't make target for path|accumulating resources from) '[^']*': `)
+	// layers are those that may be left.
+	layers = regexp.MustCompile(`(?:accumulating|merging|loading) \w+: |accumulateDirectory: `)
 )
 
 // abridge cuts Kustomize's nested messages to their innermost part.
 func abridge(text string) string {
 	text = dumps.ReplaceAllString(text, "…")
-	text = wrappers.ReplaceAllString(text, "")
+	text = layers.ReplaceAllString(wrapper.ReplaceAllString(text, ""), "")
 	text = strings.NewReplacer(treeRoot+"/", "", "../"+treeRoot[1:]+"/", "", treeRoot, "the root", overlayFile, "the overlay", overlayRoot, "the overlay").Replace(text)
 	text = strings.Trim(strings.Join(strings.Fields(text), " "), `"' `)
 	const most = 400
@@ -332,5 +388,3 @@ func abridge(text string) string {
 	}
 	return "Kustomize says: " + text
 }
-
-var _ = manifest.Lines

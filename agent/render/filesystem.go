@@ -49,7 +49,7 @@ func (f *files) locate(name string) (string, fs.FileInfo, error) {
 	if !ok || inTree != "" && inTree[0] != '/' {
 		return "", nil, fs.ErrNotExist
 	}
-	done, link, links := ".", "", 0
+	done, first, last, links := ".", "", "", 0
 	info, err := f.tree.Lstat(".")
 	for left := strings.Split(inTree, "/"); err == nil && len(left) > 0; {
 		part := left[0]
@@ -58,7 +58,7 @@ func (f *files) locate(name string) (string, fs.FileInfo, error) {
 		case part == "." || part == "":
 			continue
 		case part == ".." && done == ".":
-			return "", nil, f.refuse(leadsOut(link, f.tree))
+			return "", nil, f.refuse(leadsOut(last, f.tree))
 		case part == "..":
 			done = path.Dir(done)
 			info, err = f.tree.Lstat(done)
@@ -81,9 +81,9 @@ func (f *files) locate(name string) (string, fs.FileInfo, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		link = cmp.Or(link, next)
+		first, last = cmp.Or(first, next), next
 		if links++; links > maxLinks {
-			return "", nil, f.refuse(refused(link, "this symbolic link goes in a circle: point it at a file"))
+			return "", nil, f.refuse(refused(first, "this symbolic link goes in a circle: point it at a file"))
 		}
 		if path.IsAbs(target) {
 			return "", nil, f.refuse(leadsOut(next, f.tree))

@@ -44,7 +44,8 @@ type verbatim struct {
 
 // directory reads a directory; it is false if Kustomize has to.
 func (v *verbatim) directory(dir string) (bool, error) {
-	if v.open[dir] {
+	real, _, err := v.files.locate(dir)
+	if dir = path.Join(treeRoot, real); err != nil || v.open[dir] {
 		return false, nil
 	}
 	v.open[dir] = true
@@ -97,7 +98,7 @@ func (v *verbatim) plain(dir string) (bool, error) {
 
 // listsOnly tells whether a kustomization has resources and nothing else.
 func listsOnly(k types.Kustomization) bool {
-	return k.Kind != types.ComponentKind && reflect.DeepEqual(k, types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources})
+	return k.Kind != types.ComponentKind && len(k.Resources) > 0 && reflect.DeepEqual(k, types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources})
 }
 
 // file reads the objects of a file.
