@@ -15,7 +15,7 @@ import (
 // board is how the Overlays stand, as last seen. It prints a line whenever one gets into
 // another phase or to another revision; how far a rollout is would be too much to read.
 type board struct {
-	began    time.Time // what the times of the lines count from
+	began    time.Time // what the times of the lines count from; zero for the time of day
 	overlays map[string]*v1alpha1.Overlay
 	shown    map[string]string // what the last line of each was about
 }
@@ -26,6 +26,14 @@ func newBoard() *board {
 
 // restart has the times count from now.
 func (b *board) restart() { b.began = time.Now() }
+
+// stamp is when something is seen.
+func (b *board) stamp() string {
+	if b.began.IsZero() {
+		return time.Now().Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("%7.1fs", time.Since(b.began).Seconds())
+}
 
 // see takes in an Overlay.
 func (b *board) see(o *v1alpha1.Overlay) {
@@ -39,7 +47,7 @@ func (b *board) see(o *v1alpha1.Overlay) {
 		return
 	}
 	b.shown[o.Name] = about
-	line(time.Since(b.began), o.Name, phase(c), c.Message)
+	line(b.stamp(), o.Name, phase(c), c.Message)
 }
 
 // allReady tells whether every Overlay is Ready.

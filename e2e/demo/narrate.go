@@ -12,7 +12,7 @@ import (
 
 // narrate tells what becomes of the reader's changes until Ctrl-C.
 func (d *demo) narrate(ctx context.Context) error {
-	d.board.restart()
+	d.board.began = time.Time{}
 	go func() { d.fail(d.corrections(ctx)) }()
 	return d.overlays(ctx, func(*v1alpha1.Overlay) bool { return false })
 }
@@ -23,7 +23,7 @@ func (d *demo) corrections(ctx context.Context) error {
 	return follow(ctx, d.client, &corev1.EventList{}, func(e *corev1.Event) bool {
 		if e.Reason == v1alpha1.DriftCorrectedReason && told[e.UID] < e.Count {
 			told[e.UID] = e.Count
-			line(time.Since(d.board.began), e.InvolvedObject.Name, "Drift", e.Message)
+			line(d.board.stamp(), e.InvolvedObject.Name, "Drift", e.Message)
 		}
 		return false
 	}, client.InNamespace(namespace))

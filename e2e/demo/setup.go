@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // setUp does what has to be there before the story begins, and says so in a line each.
@@ -61,7 +63,8 @@ func (d *demo) startCluster(ctx context.Context) (string, error) {
 }
 
 func newClient(config *rest.Config) (client.WithWatch, error) {
-	config.WarningHandler = rest.NoWarnings{} // the screen is the story's
+	log.SetLogger(logr.Discard()) // the screen is the story's
+	config.WarningHandler = rest.NoWarnings{}
 	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
 		return nil, err
 	}

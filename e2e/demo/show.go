@@ -16,10 +16,9 @@ func row(name, note string, took time.Duration) {
 }
 
 // line is one about an Overlay: when, which, how it stands, and why.
-func line(when time.Duration, overlay, phase, message string) {
-	const columns = "   %5.1fs  %-19s  %-7s  "
-	room := width - len(fmt.Sprintf(columns, when.Seconds(), overlay, phase))
-	fmt.Printf(columns+"%s\n", when.Seconds(), overlay, phase, brief(message, room))
+func line(when, overlay, phase, message string) {
+	columns := fmt.Sprintf("   %s  %-19s  %-7s  ", when, overlay, phase)
+	fmt.Println(columns + brief(message, width-len(columns)))
 }
 
 // say prints a paragraph.
