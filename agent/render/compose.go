@@ -72,15 +72,21 @@ func (f *files) compose(spec Spec, dir string) (composed, error) {
 // additions turns what a spec adds into a kustomization without resources.
 func (f *files) additions(spec Spec, dir string) (types.Kustomization, error) {
 	k := types.Kustomization{
-		TypeMeta:          types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
-		Namespace:         spec.TargetNamespace,
-		NamePrefix:        spec.NamePrefix,
-		NameSuffix:        spec.NameSuffix,
-		CommonAnnotations: spec.CommonMetadata.Annotations,
-		BuildMetadata:     []string{types.OriginAnnotations},
+		TypeMeta:      types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
+		Namespace:     spec.TargetNamespace,
+		NamePrefix:    spec.NamePrefix,
+		NameSuffix:    spec.NameSuffix,
+		BuildMetadata: []string{types.OriginAnnotations},
 	}
 	if len(spec.CommonMetadata.Labels) > 0 {
 		k.Labels = []types.Label{{Pairs: spec.CommonMetadata.Labels}}
+	}
+	if len(spec.CommonMetadata.Annotations) > 0 {
+		annotate, err := annotator(spec.CommonMetadata.Annotations)
+		if err != nil {
+			return k, err
+		}
+		k.Transformers = []string{annotate}
 	}
 	for _, image := range spec.Images {
 		k.Images = append(k.Images, types.Image{Name: image.Name, NewName: image.NewName, NewTag: image.NewTag, Digest: image.Digest})
@@ -108,6 +114,19 @@ func (f *files) additions(spec Spec, dir string) (types.Kustomization, error) {
 		k.Components = append(k.Components, ".."+target)
 	}
 	return k, nil
+}
+
+// annotator configures a transformer that annotates objects and nothing in them:
+// commonAnnotations would change the templates of Pods too, and restart them all.
+func annotator(annotations map[string]string) (string, error) {
+	text, err := yaml.Marshal(map[string]any{
+		"apiVersion":  "builtin",
+		"kind":        "AnnotationsTransformer",
+		"metadata":    map[string]any{"name": "common-metadata"},
+		"annotations": annotations,
+		"fieldSpecs":  []types.FieldSpec{{Path: "metadata/annotations", CreateIfNotPresent: true}},
+	})
+	return string(text), err
 }
 
 // selectorOf turns a selector of an Overlay into Kustomize's.

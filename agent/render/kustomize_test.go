@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kustomize builds a directory the way `kustomize build` does and returns the objects as JSON.
-func kustomize(t testing.TB, tree fstest.MapFS, dir string) map[string]bool {
+// kustomizeBuild builds a directory the way `kustomize build` does and returns the objects as JSON.
+func kustomizeBuild(t testing.TB, tree fstest.MapFS, dir string) map[string]bool {
 	t.Helper()
 	root := onDiskCopy(t, tree)
 	options := krusty.MakeDefaultOptions()

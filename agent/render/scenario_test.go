@@ -172,7 +172,7 @@ func TestScenariosEqualKustomize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := kustomize(t, s.tree, s.spec.Path)
+			want := kustomizeBuild(t, s.tree, s.spec.Path)
 			if len(got) != len(want) {
 				t.Fatalf("%d objects, and %d by Kustomize", len(got), len(want))
 			}

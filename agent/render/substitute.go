@@ -40,7 +40,25 @@ func (s substitution) apply(o built) error {
 	if err != nil || !asked {
 		return err
 	}
-	return s.walk(o, o.YNode())
+	root := o.YNode().Content
+	for n := 1; n < len(root); n += 2 {
+		if err := s.walk(o, root[n], textOnly(o, root[n-1].Value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// textOnly tells whether a field holds nothing but strings, whatever they look like.
+func textOnly(o built, field string) bool {
+	switch field {
+	case "metadata":
+		return true
+	case "data", "stringData", "binaryData":
+		kind := o.GetKind()
+		return kind == "ConfigMap" || kind == "Secret"
+	}
+	return false
 }
 
 // asked tells whether an object is to be looked at.
@@ -75,9 +93,9 @@ var lone = regexp.MustCompile(`^\$\{[^{}]*\}$`)
 
 var quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 
-func (s substitution) walk(o built, node *yaml.Node) error {
+func (s substitution) walk(o built, node *yaml.Node, text bool) error {
 	for _, child := range node.Content {
-		if err := s.walk(o, child); err != nil {
+		if err := s.walk(o, child, text); err != nil {
 			return err
 		}
 	}
@@ -88,7 +106,7 @@ func (s substitution) walk(o built, node *yaml.Node) error {
 	if problem != "" {
 		return &Error{Kind: Invalid, File: o.origin, Line: node.Line, Ref: refOf(o.CurId()), Message: problem}
 	}
-	if lone.MatchString(node.Value) && node.Style&quoted == 0 {
+	if !text && lone.MatchString(node.Value) && node.Style&quoted == 0 {
 		node.Tag = "" // a plain scalar: let its new value say what it is
 	}
 	node.Value = value
