@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-dev/sluice/agent"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,24 @@ func (a *access) completeOverlayOrPath(cmd *cobra.Command, args []string, _ stri
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.names(cmd.Context(), kinds[0].list()), cobra.ShellCompDirectiveDefault
+}
+
+// completeHistory completes a revision out of the history of the Overlay that is named.
+func (a *access) completeHistory(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+	defer cancel()
+	_, o, err := a.overlay(ctx, args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var revisions []string
+	for _, h := range o.Status.History {
+		revisions = append(revisions, agent.Short(h.Revision)+"\t"+h.Result)
+	}
+	return revisions, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *access) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -54,7 +54,7 @@ func newCommand() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand()},
-		"act":   {newSyncCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
+		"act":   {newSyncCommand(), newRollbackCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
 		"files": {newRenderCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
 	} {

@@ -72,7 +72,7 @@ func TestClusterScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"push": push, "apply": apply, "delete": remove, "agent": startAgent, "until": until, "quiet": quiet,
-			"repository": makeClone, "commit": commitClone,
+			"repository": makeClone, "commit": commitClone, "publish": publish,
 		},
 	})
 }
@@ -332,6 +332,12 @@ func commitClone(ts *testscript.TestScript, _ bool, args []string) {
 	hash := strings.TrimSpace(runGit(ts, args[0], "rev-parse", "HEAD"))
 	ts.Setenv("COMMIT", hash)
 	ts.Setenv("SHORT", hash[:7])
+}
+
+// publish DIR pushes the main branch of a clone to the repository of the script.
+func publish(ts *testscript.TestScript, _ bool, args []string) {
+	runGit(ts, args[0], "remote", "add", "origin", ts.Getenv("URL"))
+	runGit(ts, args[0], "push", "--quiet", "origin", "main")
 }
 
 func runGit(ts *testscript.TestScript, dir string, args ...string) string {
