@@ -87,7 +87,8 @@ func classify(err error) agent.Class {
 		return agent.TooLarge
 	case apierrors.IsInvalid(err) && immutable.MatchString(text):
 		return agent.Immutable
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(text, "failed to create typed patch object"):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(text, "failed to create typed patch object"),
+		strings.Contains(text, "unable to convert unstructured object"):
 		return agent.Invalid
 	case apierrors.IsConflict(err):
 		return agent.Waiting

@@ -87,7 +87,9 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		return r.farewell(ctx, o)
 	}
 	if controllerutil.AddFinalizer(o, v1alpha1.Finalizer) {
-		return ctrl.Result{}, r.addFinalizer(ctx, o)
+		if err := r.addFinalizer(ctx, o); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
 	}
 	before := o.DeepCopy()
 	start := time.Now()
@@ -160,7 +162,7 @@ func (r *Overlays) write(ctx context.Context, before, o *v1alpha1.Overlay) error
 func (r *Overlays) addFinalizer(ctx context.Context, o *v1alpha1.Overlay) error {
 	before := o.DeepCopy()
 	controllerutil.RemoveFinalizer(before, v1alpha1.Finalizer)
-	return client.IgnoreNotFound(r.Client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+	return r.Client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
 // pass checks what stands before a pass, and makes it.
