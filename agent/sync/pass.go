@@ -105,7 +105,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	fights, rematch := waiting(m.fights, now)
 	at := s.where(m)
 	verdict := judge(ending{
-		revision: source.Revision.String(), plan: p, run: run, census: count, fights: fights,
+		revision: source.Revision.String(), set: set, plan: p, run: run, census: count, fights: fights,
 		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
 		wasReady: at.ready && at.revision == source.Revision.String(),
 	})

@@ -35,6 +35,7 @@ type Verdict struct {
 // facts of a pass that its verdict depends on.
 type ending struct {
 	revision   string
+	set        agent.Set
 	plan       agent.Plan
 	run        agent.Run
 	census     census
@@ -53,20 +54,20 @@ func judge(e ending) Verdict {
 		if onlyDeletes(refused) {
 			reason = v1alpha1.PruneRefusedReason
 		}
-		return Verdict{Phase: Failing, Reason: reason, Message: listing(refused)}
+		return Verdict{Phase: Failing, Reason: reason, Message: e.listing(refused)}
 	}
 	if failed := outcomes(e.run, agent.Failed); len(failed) > 0 && !e.onTheirWay(failed) {
 		reason := v1alpha1.ApplyFailedReason
 		if failed[0].Verb == agent.Delete {
 			reason = v1alpha1.PruneFailedReason
 		}
-		return Verdict{Phase: Failing, Reason: reason, Message: failures(failed)}
+		return Verdict{Phase: Failing, Reason: reason, Message: e.failures(failed)}
 	}
 	if coming := e.coming(); coming != "" {
 		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: coming, Retry: e.timeout - e.since}
 	}
 	if refused := refusals(e.plan, true); len(refused) > 0 {
-		return Verdict{Phase: Failing, Reason: v1alpha1.PlanRefusedReason, Message: listing(refused)}
+		return Verdict{Phase: Failing, Reason: v1alpha1.PlanRefusedReason, Message: e.listing(refused)}
 	}
 	if len(e.fights) > 0 {
 		return Verdict{Phase: Failing, Reason: v1alpha1.DriftFightReason, Message: firstFight(e.fights)}
@@ -75,7 +76,7 @@ func judge(e ending) Verdict {
 		return v
 	}
 	if left := outcomes(e.run, agent.NotReached); len(left) > 0 {
-		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: failures(left)}
+		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: e.failures(left)}
 	}
 	message := fmt.Sprintf("Applied %s: %d objects, all healthy", agent.Short(e.revision), e.census.total)
 	if e.census.drifted > 0 {
@@ -166,10 +167,10 @@ func (e ending) coming() string {
 		if !comes(v.Class) {
 			return ""
 		}
-		lines = append(lines, v.String())
+		lines = append(lines, e.about(v.Ref, v.Message))
 	}
 	for _, o := range outcomes(e.run, agent.Failed) {
-		lines = append(lines, o.Ref.String()+": "+o.Message)
+		lines = append(lines, e.about(o.Ref, o.Message))
 	}
 	if e.since >= e.timeout {
 		return ""
@@ -184,20 +185,29 @@ func comes(c agent.Class) bool {
 // listed is how many sentences a message holds before it counts the rest.
 const listed = 5
 
-func listing(violations []agent.Violation) string {
+func (e ending) listing(violations []agent.Violation) string {
 	var lines []string
 	for _, v := range violations {
-		lines = append(lines, v.String())
+		lines = append(lines, e.about(v.Ref, v.Message))
 	}
 	return abridge(lines)
 }
 
-func failures(failed []agent.Outcome) string {
+func (e ending) failures(failed []agent.Outcome) string {
 	var lines []string
 	for _, o := range failed {
-		lines = append(lines, o.Ref.String()+": "+o.Message)
+		lines = append(lines, e.about(o.Ref, o.Message))
 	}
 	return abridge(lines)
+}
+
+// about says something of an object, with the file it comes from.
+func (e ending) about(ref agent.Ref, message string) string {
+	text := ref.String() + ": " + message
+	if o, wanted := find(e.set, ref); wanted && o.Origin != "" {
+		text = o.Origin + ": " + text
+	}
+	return text
 }
 
 func abridge(lines []string) string {
