@@ -165,7 +165,7 @@ func TestPlatformAsComponents(t *testing.T) {
 		moved := files[dashboardPath+"/kustomization.yaml"]
 		moved = strings.Replace(moved, "resources:\n", "resources:\n- ../../../jupyter/jupyter-web-app/upstream/overlays/istio\n", 1)
 		commit("move a web app to another overlay", gitserver.Change{Files: map[string]string{
-			"web-apps/kustomization.yaml":            webAppsKustomization(webApps[2:]),
+			"web-apps/kustomization.yaml":         webAppsKustomization(webApps[2:]),
 			dashboardPath + "/kustomization.yaml": moved,
 		}})
 		got := r.Get("apps/v1", "Deployment", "kubeflow", "jupyter-web-app-deployment")

@@ -8,63 +8,73 @@ import (
 	"github.com/sluice-dev/sluice/e2e/rig"
 )
 
-// No controller of Kubeflow runs here. These Stages write what cert-manager, Knative and the
-// Profile controller would write when all goes well, so that health has something to read.
-var standIns = func() string {
-	var stages []string
-	for _, of := range []struct{ group, kind string }{
-		{"cert-manager.io/v1", "Certificate"}, {"cert-manager.io/v1", "Issuer"}, {"cert-manager.io/v1", "ClusterIssuer"},
-		{"networking.internal.knative.dev/v1alpha1", "Certificate"},
-	} {
-		group, _, _ := strings.Cut(of.group, ".")
-		stages = append(stages, fmt.Sprintf(`
+// standIn writes what a controller of Kubeflow would write when all goes well, so that health
+// has something to read: no such controller runs here.
+type standIn struct {
+	name   string
+	crds   []string
+	stages []string
+}
+
+var standIns = []standIn{
+	{
+		name: "cert-manager",
+		crds: []string{"certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io"},
+		stages: []string{
+			ready("cert-manager.io/v1", "Certificate"), ready("cert-manager.io/v1", "Issuer"), ready("cert-manager.io/v1", "ClusterIssuer"),
+		},
+	},
+	{
+		name: "profiles",
+		crds: []string{"profiles.kubeflow.org"},
+		stages: []string{stage("kubeflow.org/v1", "Profile", ".status.conditions.[].type", "Successful", `
+        conditions:
+        - {type: Successful, message: simulated}`)},
+	},
+	{
+		name:   "knative",
+		crds:   []string{"certificates.networking.internal.knative.dev"},
+		stages: []string{ready("networking.internal.knative.dev/v1alpha1", "Certificate")},
+	},
+}
+
+func ready(group, kind string) string {
+	return stage(group, kind, `.status.conditions.[] | select( .type == "Ready" ) | .status`, "True", `
+        observedGeneration: {{ .metadata.generation }}
+        conditions:
+        - {type: Ready, status: "True", reason: Ready, message: simulated, lastTransitionTime: {{ Now | Quote }}, observedGeneration: {{ .metadata.generation }}}`)
+}
+
+// stage is a kwok Stage that writes a status once.
+func stage(group, kind, field, done, status string) string {
+	return fmt.Sprintf(`
 apiVersion: kwok.x-k8s.io/v1alpha1
 kind: Stage
-metadata: {name: %s-%s-ready}
+metadata: {name: %s}
 spec:
   resourceRef: {apiGroup: %s, kind: %s}
   selector:
     matchExpressions:
-    - {key: '.status.conditions.[] | select( .type == "Ready" ) | .status', operator: NotIn, values: ["True"]}
+    - {key: '%s', operator: NotIn, values: ["%s"]}
   steps:
   - patch:
       subresource: status
       root: status
-      template: |
-        observedGeneration: {{ .metadata.generation }}
-        conditions:
-        - {type: Ready, status: "True", reason: Ready, message: simulated, lastTransitionTime: {{ Now | Quote }}, observedGeneration: {{ .metadata.generation }}}
-`, group, strings.ToLower(of.kind), of.group, of.kind))
-	}
-	stages = append(stages, `
-apiVersion: kwok.x-k8s.io/v1alpha1
-kind: Stage
-metadata: {name: profile-successful}
-spec:
-  resourceRef: {apiGroup: kubeflow.org/v1, kind: Profile}
-  selector:
-    matchExpressions:
-    - {key: '.status.conditions.[].type', operator: NotIn, values: ["Successful"]}
-  steps:
-  - patch:
-      subresource: status
-      root: status
-      template: |
-        conditions:
-        - {type: Successful, message: simulated}
-`)
-	return strings.Join(stages, "---")
-}()
+      template: |%s
+`, strings.ToLower(kind), group, kind, field, done, status)
+}
 
-// simulateControllers starts the stand-ins as soon as their kinds exist.
+// simulateControllers starts the stand-ins, each as soon as its kinds exist.
 func simulateControllers(r *rig.Rig) {
 	r.T.Helper()
-	for _, crd := range []string{"certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io", "certificates.networking.internal.knative.dev", "profiles.kubeflow.org"} {
-		r.Eventually("CRD "+crd+" is there", func() (bool, string) {
-			return r.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd) != nil, "not yet"
-		})
-	}
-	if err := r.Cluster.Simulate(context.Background(), "kubeflow", standIns); err != nil {
-		r.T.Fatal(err)
+	for _, s := range standIns {
+		for _, crd := range s.crds {
+			r.Eventually("CRD "+crd+" is there", func() (bool, string) {
+				return r.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd) != nil, "not yet"
+			})
+		}
+		if err := r.Cluster.Simulate(context.Background(), s.name, strings.Join(s.stages, "---")); err != nil {
+			r.T.Fatal(err)
+		}
 	}
 }
