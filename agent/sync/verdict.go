@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -204,10 +205,14 @@ func (e ending) failures(failed []agent.Outcome) string {
 // about says something of an object, with the file it comes from.
 func (e ending) about(ref agent.Ref, message string) string {
 	text := ref.String() + ": " + message
-	if o, wanted := find(e.set, ref); wanted && o.Origin != "" {
-		text = o.Origin + ": " + text
+	o, wanted := find(e.set, ref)
+	switch {
+	case !wanted || o.Origin == "":
+		return text
+	case strings.ContainsFunc(o.Origin, unicode.IsControl):
+		return fmt.Sprintf("%q: %s", o.Origin, text)
 	}
-	return text
+	return o.Origin + ": " + text
 }
 
 func abridge(lines []string) string {
