@@ -71,7 +71,7 @@ func (f *files) build(spec Spec) ([]Rendered, error) {
 		}
 	}
 	if len(built) > f.limits.Objects {
-		return nil, tooMany(grouped(len(built)), f.limits.Objects)
+		return nil, overLimit("%d objects are more than the limit of %d: split the overlay, or raise --render-objects", len(built), f.limits.Objects)
 	}
 	return f.collect(built, spec)
 }
@@ -176,9 +176,3 @@ func unwritable(o built, err error) *Error {
 	}
 	return e
 }
-
-func tooMany(count string, limit int) *Error {
-	return overLimit("%s objects are more than the limit of %d: split the overlay, or raise --render-objects", count, limit)
-}
-
-func grouped(n int) string { return fmt.Sprint(n) }

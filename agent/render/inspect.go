@@ -30,7 +30,7 @@ func (f *files) inspect(name, file string, data []byte) *Error {
 	}
 	f.documents += bytes.Count(data, []byte("\nkind:"))
 	if f.documents > f.limits.Objects {
-		return tooMany("more than "+grouped(f.limits.Objects), f.limits.Objects)
+		return overLimit("more than %d objects were read, which is the limit: split the overlay, or raise --render-objects", f.limits.Objects)
 	}
 	return inspectPlugins(file, 0, data)
 }
