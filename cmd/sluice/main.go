@@ -55,7 +55,7 @@ func newCommand() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand()},
 		"act":   {newSyncCommand(), newRollbackCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
-		"files": {newRenderCommand()},
+		"files": {newRenderCommand(), newValidateCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
 	} {
 		for _, cmd := range commands {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sluice-dev/sluice/agent"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+)
+
+// survey is what there is below a directory.
+type survey struct {
+	// kustomizations, by their directory, with the name of the file.
+	kustomizations map[string]string
+	components     map[string]bool
+	// named are the files and directories that a kustomization names.
+	named map[string]bool
+	// manifests are all YAML files that are no kustomizations.
+	manifests []string
+}
+
+// look goes through a directory. Hidden directories and symbolic links are passed over.
+func look(tree agent.Tree, dir string) (survey, error) {
+	s := survey{kustomizations: map[string]string{}, components: map[string]bool{}, named: map[string]bool{}}
+	err := fs.WalkDir(tree, dir, func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && name != dir:
+			return fs.SkipDir
+		case !e.Type().IsRegular():
+		case slices.Contains(konfig.RecognizedKustomizationFileNames(), e.Name()):
+			return s.read(tree, name)
+		case path.Ext(name) == ".yaml" || path.Ext(name) == ".yml":
+			s.manifests = append(s.manifests, name)
+		}
+		return nil
+	})
+	return s, err
+}
+
+// read notes what a kustomization names. One that cannot be read names nothing; rendering it
+// will say why.
+func (s survey) read(tree agent.Tree, name string) error {
+	text, err := tree.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	dir := path.Dir(name)
+	s.kustomizations[dir] = name
+	var k types.Kustomization
+	if err := yaml.Unmarshal(text, &k); err != nil {
+		return nil
+	}
+	s.components[dir] = k.Kind == types.ComponentKind
+	for _, entry := range entriesOf(k) {
+		s.named[path.Join(dir, entry)] = true
+	}
+	return nil
+}
+
+// entriesOf lists the files and directories that a kustomization names.
+func entriesOf(k types.Kustomization) []string {
+	list := slices.Concat(k.Resources, k.Bases, k.Components, k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators)
+	for _, p := range k.PatchesStrategicMerge {
+		list = append(list, string(p))
+	}
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+		list = append(list, p.Path)
+	}
+	for _, r := range k.Replacements {
+		list = append(list, r.Path)
+	}
+	var sources []types.KvPairSources
+	for _, g := range k.ConfigMapGenerator {
+		sources = append(sources, g.KvPairSources)
+	}
+	for _, g := range k.SecretGenerator {
+		sources = append(sources, g.KvPairSources)
+	}
+	for _, s := range sources {
+		list = append(append(list, s.EnvSources...), s.EnvSource)
+		for _, entry := range s.FileSources {
+			if _, file, named := strings.Cut(entry, "="); named {
+				entry = file
+			}
+			list = append(list, entry)
+		}
+	}
+	return list
+}
+
+// roots lists the directories that are built by themselves: the kustomizations that no other
+// one names.
+func (s survey) roots() []string {
+	var dirs []string
+	for _, dir := range slices.Sorted(maps.Keys(s.kustomizations)) {
+		if !s.named[dir] && !s.components[dir] {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// plain lists the manifests that no kustomization names.
+func (s survey) plain() []string {
+	return slices.DeleteFunc(slices.Clone(s.manifests), func(name string) bool { return s.named[name] })
+}
+
+// document is one YAML document of a file.
+type document struct {
+	line   int
+	fields map[string]any
+}
+
+// documentsOf reads the documents of a file that are about Sluice's kinds. Others are not
+// even parsed: what no kustomization names may be anything.
+func documentsOf(text []byte) ([]document, error) {
+	var found []document
+	var failed error
+	line := 1
+	for part := range bytes.SplitSeq(append([]byte("\n"), text...), []byte("\n---")) {
+		if bytes.Contains(part, []byte("\napiVersion: sluice.dev/")) {
+			var fields map[string]any
+			if err := yaml.Unmarshal(part, &fields); err != nil {
+				failed = errors.Join(failed, err)
+			} else {
+				blank := len(part) - len(bytes.TrimLeft(part, " \r\n"))
+				found = append(found, document{line + bytes.Count(part[:blank], []byte("\n")) - 1, fields})
+			}
+		}
+		line += bytes.Count(part, []byte("\n")) + 1
+	}
+	return found, failed
+}
