@@ -32,6 +32,9 @@ func (f *files) inspect(name, file string, data []byte) *Error {
 	if f.documents > f.limits.Objects {
 		return overLimit("more than %d objects were read, which is the limit: split the overlay, or raise --render-objects", f.limits.Objects)
 	}
+	if e := inspectAliases(file, data); e != nil {
+		return e
+	}
 	return inspectPlugins(file, 0, data)
 }
 
@@ -50,8 +53,13 @@ func (f *files) inspectKustomization(name, file string, data []byte) *Error {
 	}
 	for _, e := range entriesOf(k) {
 		if e.inline() {
-			if e := inspectPlugins(file, lineOf(data, e.path)-1, []byte(e.path)); e != nil {
-				return e
+			at, text := lineOf(data, e.path), []byte(e.path)
+			if problem := inspectAliases(file, text); problem != nil {
+				problem.Line = at
+				return problem
+			}
+			if problem := inspectPlugins(file, at-1, text); problem != nil {
+				return problem
 			}
 			continue
 		}

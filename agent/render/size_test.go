@@ -118,9 +118,11 @@ func TestBombs(t *testing.T) {
 		tree fstest.MapFS
 		kind render.Kind
 	}{
-		{"aliases", fstest.MapFS{"a.yaml": {Data: []byte(aliases.String())}}, render.Limit},
+		{"aliases", fstest.MapFS{"a.yaml": {Data: []byte(aliases.String())}}, render.Refused},
 		{"aliases in a kustomization", fstest.MapFS{"kustomization.yaml": {Data: []byte(aliases.String())}}, render.Invalid},
-		{"aliases with a prefix", fstest.MapFS{"kustomization.yaml": {Data: []byte("namePrefix: x-\nresources: [a.yaml]\n")}, "a.yaml": {Data: []byte(aliases.String())}}, render.Limit},
+		{"aliases with a prefix", fstest.MapFS{"kustomization.yaml": {Data: []byte("namePrefix: x-\nresources: [a.yaml]\n")}, "a.yaml": {Data: []byte(aliases.String())}}, render.Refused},
+		{"an alias of itself", fstest.MapFS{"a.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nx: &x [*x, *x]\n")}}, render.Refused},
+		{"generated", fstest.MapFS{"kustomization.yaml": {Data: []byte("generators:\n- |\n  " + strings.ReplaceAll(aliases.String(), "\n", "\n  ") + "\n")}}, render.Refused},
 		{"deep lists", fstest.MapFS{"a.yaml": {Data: []byte(head + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000))}}, render.Invalid},
 		{"deep mappings", fstest.MapFS{"a.yaml": {Data: []byte(head + strings.Repeat("{a: ", 100_000) + strings.Repeat("}", 100_000))}}, render.Invalid},
 		{"deep kustomization", fstest.MapFS{"kustomization.yaml": {Data: []byte("resources: " + strings.Repeat("[", 100_000))}}, render.Invalid},
