@@ -98,6 +98,7 @@ func apply(f Facts, o agent.Object) decision {
 		if d, refused := foreign(f, change, live); refused {
 			return d
 		}
+		change.TakeFields = change.TakeFields || o.Options.ForceOwner
 	}
 	switch {
 	case live.Deleting:
@@ -154,7 +155,6 @@ func byDriftPolicy(f Facts, change agent.Change) decision {
 // foreign decides whether an object that is not ours may be taken over.
 func foreign(f Facts, change agent.Change, live agent.Live) (decision, bool) {
 	if change.Object.Options.ForceOwner {
-		change.TakeFields = true
 		return decision{}, false
 	}
 	if live.Owner != (agent.Owner{}) {
