@@ -14,6 +14,8 @@ import (
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/plan"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Source is what a pass works from.
@@ -60,7 +62,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}})
 	}
 	news := s.claim(m, source.Revision.String(), &set)
-	if blocked != nil {
+	if blocked != nil && !settledAt(o, set) {
 		if why := blocked(); why != nil {
 			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
 		}
@@ -116,6 +118,14 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		Healthy:   count.total == count.healthy,
 		Unhealthy: count.worst(),
 	})
+}
+
+// settledAt tells that an overlay is Ready with exactly this set. Then there is nothing for
+// which it would have to wait for others, whatever happens to them.
+func settledAt(o *v1alpha1.Overlay, set agent.Set) bool {
+	ready := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition)
+	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == o.Generation &&
+		len(o.Status.History) > 0 && o.Status.History[0].Digest == set.Digest
 }
 
 // conclude notes how far the overlay is, for those who wait for it.

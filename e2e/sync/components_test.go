@@ -119,7 +119,8 @@ func TestPlatformAsComponents(t *testing.T) {
 		return calls
 	}
 
-	const links = "applications/centraldashboard/upstream/base/configmap.yaml"
+	const links = "applications/centraldashboard/upstream/overlays/kserve/patches/configmap.yaml"
+	const dashboardBase = "applications/centraldashboard/upstream/base/kustomization.yaml"
 	dashboard := func() map[string]any {
 		data, _ := r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-config").Object["data"].(map[string]any)
 		return data
@@ -197,10 +198,14 @@ func TestPlatformAsComponents(t *testing.T) {
 		commit("fix it", gitserver.Change{Files: map[string]string{links: files[links]}})
 	})
 	t.Run("a renamed object", func(t *testing.T) {
-		commit("rename the config", gitserver.Change{Files: map[string]string{links: strings.Replace(files[links], "name: centraldashboard-config", "name: centraldashboard-settings", 1)}})
-		r.Eventually("the old ConfigMap is gone and the new one there", func() (bool, string) {
-			return r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-config") == nil, "the old one is there"
+		commit("rename the parameters", gitserver.Change{Files: map[string]string{
+			dashboardBase: strings.ReplaceAll(files[dashboardBase], "name: centraldashboard-parameters", "name: centraldashboard-settings")}})
+		r.Eventually("the old ConfigMap is gone", func() (bool, string) {
+			return r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-parameters") == nil, "it is there"
 		})
+		if r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-settings") == nil {
+			t.Error("the new ConfigMap is not there")
+		}
 	})
 	t.Run("a force-push back", func(t *testing.T) {
 		if err := repo.SetBranch("main", good); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sluice-dev/sluice/agent/health"
 	"github.com/sluice-dev/sluice/e2e/rig"
 )
 
@@ -69,8 +70,9 @@ func simulateControllers(r *rig.Rig) {
 	r.T.Helper()
 	for _, s := range standIns {
 		for _, crd := range s.crds {
-			r.Eventually("CRD "+crd+" is there", func() (bool, string) {
-				return r.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd) != nil, "not yet"
+			r.Eventually("CRD "+crd+" is established", func() (bool, string) {
+				object := r.Get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd)
+				return object != nil && health.Of(object).OK(), "not yet"
 			})
 		}
 		if err := r.Cluster.Simulate(context.Background(), s.name, strings.Join(s.stages, "---")); err != nil {
