@@ -178,7 +178,7 @@ func (v *validation) run(ctx context.Context) error {
 	if err := v.render(ctx, v.overlays); err != nil {
 		return err
 	}
-	units := slices.Concat(v.roots, v.overlays)
+	units := slices.Concat(v.uncovered(), v.overlays)
 	v.failures(units)
 	v.definitions(units)
 	v.objects(units)
@@ -292,6 +292,14 @@ func (v *validation) reuse() {
 			}
 		}
 	}
+}
+
+// uncovered lists the kustomizations that no Overlay is for. One that has an Overlay may need
+// what that adds, so it is judged with it alone.
+func (v *validation) uncovered() []unit {
+	return slices.DeleteFunc(slices.Clone(v.roots), func(root unit) bool {
+		return slices.ContainsFunc(v.overlays, func(u unit) bool { return path.Clean(u.spec.Path) == root.spec.Path })
+	})
 }
 
 // ours tells whether an Overlay is about this repository.
