@@ -62,6 +62,7 @@ func kubeControllerManager(l layout) []string {
 		"--service-account-private-key-file=" + l.pki("service-account.key"),
 		"--cluster-signing-cert-file=" + l.pki("ca.crt"),
 		"--cluster-signing-key-file=" + l.pki("ca.key"),
+		"--flex-volume-plugin-dir=" + l.path("run", "volume-plugins"), // made if missing, by default below /usr
 	}
 }
 

@@ -1,0 +1,365 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/e2e/gitserver"
+	"github.com/sluice-dev/sluice/e2e/node"
+)
+
+func TestMain(m *testing.M) { os.Exit(node.Main(m.Run, "./cmd/sluice")) }
+
+// The objects of the story, and the account that the agent's Pod runs under.
+const (
+	system   = "sluice-system"
+	team     = "team"
+	account  = "system:serviceaccount:sluice-system:sluice-agent"
+	deployer = "system:serviceaccount:team:deployer"
+)
+
+// TestAgentInACluster is the way of someone who tries Sluice in a cluster of theirs: image,
+// install, a repository, an overlay, and a Pod that goes away.
+func TestAgentInACluster(t *testing.T) {
+	s := begin(t)
+
+	s.step("the image of make image is imported")
+	image := filepath.Join(t.TempDir(), "sluice.tar")
+	s.must(node.BuildImage(t.Context(), image))
+	s.must(s.node.Import(t.Context(), image))
+
+	s.step("kubectl apply -k manifests/install; the Pod gets Ready")
+	s.kubectl("apply", "-k", "../../manifests/install")
+	s.rolledOut()
+	s.wantUnprivileged()
+
+	s.step("its probes and metrics answer, metrics by the Service too")
+	pod := s.kubectl("get", "pods", "-n", system, "-l", "app.kubernetes.io/component=agent", "-o", "jsonpath={.items[0].status.podIP}")
+	service := s.kubectl("get", "service", "sluice-agent", "-n", system, "-o", "jsonpath={.spec.clusterIP}")
+	s.wantAnswer("http://"+pod+":8081/healthz", "")
+	s.wantAnswer("http://"+pod+":8081/readyz", "")
+	s.wantAnswer("http://"+pod+":8080/metrics", "process_start_time_seconds")
+	s.wantAnswer("http://"+service+":8080/metrics", "process_start_time_seconds") // once kube-proxy knows of it
+
+	s.step("a Repository over HTTPS, with a password and an authority of its own")
+	s.commit("one", "hello")
+	s.apply(fmt.Sprintf(objects, indent(string(s.git.CA)), s.repository.URL))
+	s.wait("repository/platform", "condition=Ready")
+
+	s.step("an Overlay is applied in the name of its account, and its Pod runs")
+	s.wait("overlay/web", "condition=Ready")
+	s.wait("configmap/greeting", "jsonpath={.data.text}=hello")
+	s.wait("deployment/web", "condition=Available")
+
+	s.step("an Overlay without an account is refused: the agent's own may deploy nothing")
+	s.wait("overlay/bare", "condition=Ready=False")
+	if message := s.message("overlay/bare"); !strings.Contains(message, "ConfigMap/team/bare") || !strings.Contains(message, "the agent's own account may not") {
+		t.Errorf("the message says: %s", message)
+	}
+	s.wantNoSurprises()
+
+	s.step("kubectl apply -k manifests/cluster-admin; now it may")
+	s.kubectl("apply", "-k", "../../manifests/cluster-admin")
+	s.kubectl("annotate", "overlay", "bare", "-n", team, "--overwrite", "reconcile.fluxcd.io/requestedAt="+time.Now().String())
+	s.wait("overlay/bare", "condition=Ready")
+	s.wait("configmap/bare", "jsonpath={.data.text}=bare")
+
+	s.step("the Pod is deleted, a commit comes; another Pod brings it in")
+	before := s.pod()
+	s.kubectl("delete", "pod", before, "-n", system)
+	s.commit("two", "still here")
+	s.wait("configmap/greeting", "jsonpath={.data.text}=still here")
+	s.rolledOut()
+	if after := s.pod(); after == before {
+		t.Errorf("the Pod is still %s", after)
+	}
+
+	s.step("an Overlay is deleted, and its objects go with it")
+	s.kubectl("delete", "overlay", "web", "-n", team, "--timeout=2m")
+	if left := s.kubectl("get", "deployment,configmap", "-n", team, "-l", "sluice.dev/overlay=web", "-o", "name"); left != "" {
+		t.Errorf("these are left: %s", left)
+	}
+}
+
+// objects are what a user applies: a team with an account for its overlays.
+const objects = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: team}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deployer, namespace: team}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer, namespace: team}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: team}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: git, namespace: team}
+stringData:
+  username: agent
+  password: correct horse
+  ca.crt: |
+%s
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Repository
+metadata: {name: platform, namespace: team}
+spec:
+  url: %s
+  ref: {branch: main}
+  interval: 1s
+  secretRef: {name: git}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Overlay
+metadata: {name: web, namespace: team}
+spec:
+  repositoryRef: {name: platform}
+  path: web
+  targetNamespace: team
+  serviceAccountName: deployer
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Overlay
+metadata: {name: bare, namespace: team}
+spec:
+  repositoryRef: {name: platform}
+  path: bare
+  targetNamespace: team
+`
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+}
+
+// files are what the repository holds. The Deployment runs an image that the node has.
+func files(greeting string) map[string]string {
+	return map[string]string{
+		"web/kustomization.yaml": "resources: [greeting.yaml, deployment.yaml]\n",
+		"web/greeting.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: greeting}\ndata: {text: " + greeting + "}\n",
+		"web/deployment.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
+`,
+		"bare/configmap.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bare}\ndata: {text: bare}\n",
+	}
+}
+
+// story is one test as it is told.
+type story struct {
+	t          *testing.T
+	node       *node.Node
+	git        *gitserver.Server
+	repository *gitserver.Repo
+	began      time.Time
+}
+
+// begin starts a node and a Git server that Pods reach.
+func begin(t *testing.T) *story {
+	if err := node.Unavailable(); err != nil {
+		t.Skip(err)
+	}
+	s := &story{t: t, began: time.Now()}
+	var err error
+	s.node, err = node.Start(t.Context())
+	s.must(err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.explain()
+		}
+		if err := s.node.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.git, err = gitserver.Start(gitserver.Options{
+		Address: node.Address,
+		Access:  gitserver.Access{Username: "agent", Password: "correct horse"},
+		TLS:     &gitserver.TLS{},
+	})
+	s.must(err)
+	t.Cleanup(func() { _ = s.git.Close() })
+	s.repository, err = s.git.Create("ml/platform")
+	s.must(err)
+	return s
+}
+
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *story) step(what string) {
+	s.t.Logf("%5.1f s  %s", time.Since(s.began).Seconds(), what)
+}
+
+func (s *story) kubectl(arguments ...string) string {
+	s.t.Helper()
+	output, err := s.node.Kubectl(s.t.Context(), arguments...)
+	s.must(err)
+	return strings.TrimSpace(output)
+}
+
+func (s *story) apply(manifests string) {
+	s.t.Helper()
+	_, err := s.node.KubectlStdin(s.t.Context(), strings.NewReader(manifests), "apply", "-f", "-")
+	s.must(err)
+}
+
+func (s *story) wait(object, condition string) {
+	s.t.Helper()
+	s.kubectl("wait", "--for=create", object, "-n", team, "--timeout=2m")
+	s.kubectl("wait", "--for="+condition, object, "-n", team, "--timeout=2m")
+}
+
+func (s *story) rolledOut() {
+	s.t.Helper()
+	s.kubectl("rollout", "status", "deployment/sluice-agent", "-n", system, "--timeout=2m")
+}
+
+func (s *story) message(object string) string {
+	s.t.Helper()
+	return s.kubectl("get", object, "-n", team, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].message}`)
+}
+
+// pod is the name of the agent's Pod, of which there is one.
+func (s *story) pod() string {
+	s.t.Helper()
+	return s.kubectl("get", "pods", "-n", system, "-l", "app.kubernetes.io/component=agent", "-o", "jsonpath={.items[*].metadata.name}")
+}
+
+func (s *story) commit(message, greeting string) {
+	s.t.Helper()
+	_, err := s.repository.Commit(gitserver.Change{Message: message, Files: files(greeting)})
+	s.must(err)
+}
+
+// wantAnswer asks until the answer is 200 and has a part, for ten seconds.
+func (s *story) wantAnswer(url, part string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		err := ask(ctx, url, part)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("%s: %v", url, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func ask(ctx context.Context, url, part string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK || !strings.Contains(string(body), part) {
+		return fmt.Errorf("%s\n%.500s", answer.Status, body)
+	}
+	return nil
+}
+
+// wantUnprivileged looks at the agent from outside its container: the kernel's own account of
+// the process.
+func (s *story) wantUnprivileged() {
+	s.t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	s.must(err)
+	found := 0
+	for _, line := range lines {
+		content, err := os.ReadFile(line)
+		if err != nil || !strings.HasPrefix(string(content), "/sluice\x00agent\x00") {
+			continue
+		}
+		found++
+		status, err := os.ReadFile(filepath.Join(filepath.Dir(line), "status"))
+		s.must(err)
+		for _, want := range []string{"Uid:\t65532\t65532\t65532\t65532\n", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+			if !strings.Contains(string(status), want) {
+				s.t.Errorf("the agent's process is not %q:\n%s", want, status)
+			}
+		}
+	}
+	if found != 1 {
+		s.t.Errorf("want one process of the agent, have %d", found)
+	}
+}
+
+// wantNoSurprises looks at whose rights the agent used. Under its own account nothing may be
+// refused but what the Overlay without an account wanted, and what the other Overlay wanted
+// must have been done in the name of its account.
+func (s *story) wantNoSurprises() {
+	s.t.Helper()
+	requests, err := s.node.Cluster.Requests(s.t.Context())
+	s.must(err)
+	var own, impersonated int
+	for _, r := range requests {
+		switch {
+		case r.User != account, r.Code == 0: // a request that is still under way does not say in whose name
+		case r.As == deployer:
+			impersonated++
+		case r.As != "":
+			s.t.Errorf("the agent worked in the name of %s: %v", r.As, r)
+		default:
+			own++
+			if r.Code == http.StatusForbidden && r.Resource != "configmaps" {
+				s.t.Errorf("the agent's own account may not do what the agent needs: %v", r)
+			}
+			if strings.HasPrefix(r.Resource, "deployments") {
+				s.t.Errorf("not in the name of the Overlay's account: %v", r)
+			}
+		}
+	}
+	s.t.Logf("         %d requests of the agent under its own account, %d in the name of %s", own, impersonated, deployer)
+	if own == 0 || impersonated == 0 {
+		s.t.Error("want both")
+	}
+}
+
+// explain shows what a person would look at.
+func (s *story) explain() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, command := range []string{
+		"get pods,deployments,repositories,overlays,configmaps -A -o wide",
+		"get events -A",
+		"logs -n " + system + " -l app.kubernetes.io/component=agent --tail=50",
+	} {
+		output, err := s.node.Kubectl(ctx, strings.Fields(command)...)
+		s.t.Logf("kubectl %s: %v\n%s", command, err, output)
+	}
+	s.t.Log(s.node.Logs())
+}
