@@ -57,7 +57,7 @@ func (d *demo) clone() string { return filepath.Join(d.dir, "platform") }
 func (d *demo) agentLog() string { return filepath.Join(d.dir, "agent.log") }
 
 // end stops all that was started. The files stay when the demo failed, for their logs.
-func (d *demo) end(ctx context.Context, failure error) error {
+func (d *demo) end(failure error) error {
 	var errs []error
 	if d.agent != nil {
 		d.agent.stop()
@@ -68,7 +68,7 @@ func (d *demo) end(ctx context.Context, failure error) error {
 	if d.git != nil {
 		errs = append(errs, d.git.Close())
 	}
-	if failure == nil || ctx.Err() != nil {
+	if failure == nil {
 		return errors.Join(append(errs, os.RemoveAll(d.dir))...)
 	}
 	errs = append(errs, fmt.Errorf("the files are kept in %s: agent.log is the agent's, cluster/logs the control plane's", d.dir))

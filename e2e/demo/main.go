@@ -25,14 +25,14 @@ func main() {
 	began := time.Now()
 	err := run(ctx, *once)
 	switch {
-	case ctx.Err() != nil && !*once:
-		fmt.Println("\nStopped; all that was started is gone.")
-	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "\nInterrupted.")
-		os.Exit(1)
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\n", err)
 		os.Exit(1)
+	case ctx.Err() != nil && *once:
+		fmt.Fprintln(os.Stderr, "\nInterrupted before the end of the story. What was started is gone.")
+		os.Exit(1)
+	case ctx.Err() != nil:
+		fmt.Println("\nStopped. What was started is gone.")
 	default:
 		fmt.Printf("\nAll of it held, in %.0f s. What was started is gone.\n", time.Since(began).Seconds())
 	}
@@ -44,7 +44,12 @@ func run(ctx context.Context, once bool) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.end(ctx, err)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = nil // Ctrl-C ends the demo; whatever failed, failed because of it
+		}
+		err = errors.Join(err, d.end(err))
+	}()
 
 	inner, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // sh shows a command and runs it in the clone. It returns what the command prints.
@@ -18,6 +19,7 @@ func (d *demo) sh(ctx context.Context, command string) (string, error) {
 func (d *demo) command(ctx context.Context, dir, command string) (string, error) {
 	shell := exec.CommandContext(ctx, "sh", "-c", command)
 	shell.Dir = dir
+	shell.WaitDelay = 5 * time.Second // for what the shell started, should the shell be killed
 	shell.Env = append(os.Environ(),
 		"PATH="+d.bin+":"+os.Getenv("PATH"),
 		"KUBECONFIG="+d.cluster.Kubeconfig,
