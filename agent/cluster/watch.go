@@ -195,28 +195,34 @@ func (w *watcher) note(err error) {
 }
 
 func (w *watcher) wait(ctx context.Context, account Account) error {
-	select {
-	case <-w.first:
-	case <-ctx.Done():
-	}
+	w.answered(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.synced, w.narrowed:
+	if w.synced || w.narrowed {
 		return nil
-	case w.failed != nil:
-		return explainWatch(w.key, account, w.failed)
 	}
-	return explainWatch(w.key, account, context.DeadlineExceeded)
+	return explainWatch(w.key, account, w.failed)
+}
+
+// answered waits for the first answer or failure. Silence until ctx ends is a failure, and is
+// not waited for again: the answer, should it come, wakes the overlays that need it.
+func (w *watcher) answered(ctx context.Context) {
+	select {
+	case <-w.first:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-w.first: // both at once
+	default:
+		w.note(context.DeadlineExceeded)
+	}
 }
 
 // giveUpIfForbidden waits for the first answer, ends the watch if that was a refusal, and
 // tells so.
 func (w *watcher) giveUpIfForbidden(ctx context.Context) bool {
-	select {
-	case <-w.first:
-	case <-ctx.Done():
-	}
+	w.answered(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.narrowed && apierrors.IsForbidden(w.failed) {
