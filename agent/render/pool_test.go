@@ -45,7 +45,7 @@ func newPool(t testing.TB, size int, limits render.Limits) *render.Pool {
 
 func eventually(t testing.TB, what string, gone func() bool) {
 	t.Helper()
-	for range 100 {
+	for range 1500 { // machines that test are busy machines
 		if gone() {
 			return
 		}
@@ -122,9 +122,7 @@ func TestPoolRendersTheSame(t *testing.T) {
 
 // What goes wrong in a worker is told apart and explained, and the next render is not harmed.
 func TestPoolFailures(t *testing.T) {
-	limits := workerLimits
-	limits.Time = 2 * time.Second
-	pool := newPool(t, 1, limits)
+	pool := newPool(t, 1, workerLimits)
 	for _, test := range []struct {
 		commit string
 		kind   render.Kind
@@ -132,7 +130,6 @@ func TestPoolFailures(t *testing.T) {
 	}{
 		{"allocate", render.Limit, "rendering took more memory than the limit of 1024 MiB: split the overlay, or raise --render-memory"},
 		{"at-once", render.Limit, "rendering took more memory than the limit of 1024 MiB: split the overlay, or raise --render-memory"},
-		{"forever", render.Limit, "rendering took longer than the limit of 2s: split the overlay, or raise --render-timeout"},
 		{"panic", render.Crashed, "the render worker ended (exit status 2): panic: a bug of Kustomize"},
 		{"exit", render.Crashed, "the render worker ended (exit status 3): it did not say why"},
 		{"nope", render.Unavailable, "the files of the commit cannot be read: commit not found"},
@@ -149,6 +146,16 @@ func TestPoolFailures(t *testing.T) {
 			t.Errorf("%s: not temporary", test.commit)
 		}
 		mustRender(t, pool, good(t))
+	}
+}
+
+func TestPoolTime(t *testing.T) {
+	limits := workerLimits
+	limits.Time = time.Second
+	pool := newPool(t, 1, limits)
+	for range 2 {
+		_, err := pool.Render(t.Context(), request("forever"))
+		expect(t, "", err, render.Limit, "rendering took longer than the limit of 1s: split the overlay, or raise --render-timeout")
 	}
 }
 
@@ -199,7 +206,7 @@ func TestPoolCancel(t *testing.T) {
 	if err := <-waiting; !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %s to cancel", took)
 	}
 	mustRender(t, pool, good(t))
@@ -286,10 +293,8 @@ func TestAgentKilled(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "rendering\n" {
 		t.Fatal(line, err)
 	}
-	workers := childrenOf(cmd.Process.Pid)
-	if len(workers) != 1 {
-		t.Fatalf("%d workers", len(workers))
-	}
+	var workers []string
+	eventually(t, "no workers", func() bool { workers = childrenOf(cmd.Process.Pid); return len(workers) == 1 })
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

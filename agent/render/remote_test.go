@@ -131,7 +131,7 @@ func TestNotRemote(t *testing.T) {
 	object := []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n")
 	for _, name := range []string{"icons@2x.yaml", "v1.2/a.yaml", "./github.com/a.yaml", "charts.example.com/a.yaml", "repo.git/a.yaml", "a:b.yaml", "https/a.yaml"} {
 		tree := fstest.MapFS{
-			"kustomization.yaml":            {Data: []byte("namePrefix: ''\nnameSuffix: ''\nlabels: []\nresources: ['" + name + "']\n")},
+			"kustomization.yaml":           {Data: []byte("namePrefix: ''\nnameSuffix: ''\nlabels: []\nresources: ['" + name + "']\n")},
 			strings.TrimPrefix(name, "./"): {Data: object},
 		}
 		if _, err := render.Render(tree, render.Spec{Path: "."}, render.DefaultLimits()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -22,6 +23,16 @@ func many(n int) []byte {
 	return []byte(b.String())
 }
 
+// cpu is the time that this process has computed: a busy machine does not count.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // Lists of files cost time in proportion to the objects in them, however many they are.
 func TestTwentyThousandObjects(t *testing.T) {
 	took := map[int]time.Duration{}
@@ -30,12 +41,12 @@ func TestTwentyThousandObjects(t *testing.T) {
 			"kustomization.yaml": {Data: []byte("resources: [a.yaml]\n")},
 			"a.yaml":             {Data: many(n)},
 		}
-		start := time.Now()
+		start := cpu(t)
 		set, err := render.Render(tree, render.Spec{Path: "."}, render.DefaultLimits())
 		if err != nil || len(set.Objects) != n {
 			t.Fatalf("%d of %d objects: %v", len(set.Objects), n, err)
 		}
-		took[n] = time.Since(start)
+		took[n] = cpu(t) - start
 	}
 	t.Logf("5,000: %s; 20,000: %s", took[5_000], took[20_000])
 	if took[20_000] > 12*took[5_000] {
@@ -49,10 +60,10 @@ func TestTooManyObjects(t *testing.T) {
 	limits.Objects = 10_000
 	for name, text := range map[string]string{"listed": "resources: [a.yaml]\n", "changed": "namePrefix: x-\nresources: [a.yaml]\n"} {
 		tree := fstest.MapFS{"kustomization.yaml": {Data: []byte(text)}, "a.yaml": {Data: many(10_001)}}
-		start := time.Now()
+		start := cpu(t)
 		_, err := render.Render(tree, render.Spec{Path: "."}, limits)
 		expect(t, name, err, render.Limit, "more than 10000 objects were read, which is the limit: split the overlay, or raise --render-objects")
-		if took := time.Since(start); took > 5*time.Second {
+		if took := cpu(t) - start; took > 5*time.Second {
 			t.Errorf("it took %s to notice", took)
 		}
 	}
@@ -104,9 +115,7 @@ func TestLargeAnswer(t *testing.T) {
 
 // Bombs end their worker and nothing else.
 func TestBombs(t *testing.T) {
-	limits := workerLimits
-	limits.Time = 20 * time.Second
-	pool := newPool(t, 1, limits)
+	pool := newPool(t, 1, workerLimits)
 	var aliases strings.Builder
 	aliases.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\nx0: &x0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")
 	for n := range 9 {
@@ -129,13 +138,11 @@ func TestBombs(t *testing.T) {
 	} {
 		r := request("")
 		r.Source.Dir = onDiskCopy(t, test.tree)
-		start := time.Now()
 		_, err := pool.Render(t.Context(), r)
-		e, ok := errors.AsType[*render.Error](err)
-		if !ok || e.Kind != test.kind {
+		if e, ok := errors.AsType[*render.Error](err); !ok || e.Kind != test.kind {
 			t.Errorf("%s: %v", test.name, err)
 		}
-		t.Logf("%s, after %s: %v", test.name, time.Since(start).Round(time.Millisecond), err)
+		t.Logf("%s: %v", test.name, err)
 		mustRender(t, pool, good(t))
 	}
 }
