@@ -1,12 +1,17 @@
 package sync_test
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
+	"github.com/sluice-dev/sluice/e2e/rig"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Commits that cannot be applied. The Overlay "shop" follows the directory shop, which begins
@@ -189,5 +194,257 @@ func TestBadCommit(t *testing.T) {
 			s.othersGoOn()
 			s.same(settings)
 		})
+	}
+}
+
+// An object that is there and belongs to somebody else is left as it is until the two agree.
+func TestObjectOfSomebodyElse(t *testing.T) {
+	s := begin(t, files{"shop/settings.yaml": configMap("settings", "color: red")})
+	s.Overlay("shop", "shop")
+	s.WaitReady("shop")
+	release := s.apply("helm", annotated(configMap("release", "from: helm"), "meta.helm.sh/release-name", "web"))
+
+	broken := s.commit("take what is Helm's, and what is the neighbour's", files{
+		"shop/release.yaml":   configMap("release", "from: git"),
+		"shop/neighbour.yaml": configMap("neighbour", "commits: none"),
+		"shop/another.yaml":   configMap("another", "color: blue"),
+	})
+	s.mentions(s.saysAt("shop", broken, v1alpha1.PlanRefusedReason),
+		"shop/release.yaml: ConfigMap/NS/release", "belongs to Helm release web", "sluice.dev/force: owner",
+		"shop/neighbour.yaml: ConfigMap/NS/neighbour", "belongs to Overlay NS/neighbour", "remove it from one of the two")
+	s.othersGoOn()
+	s.same(release)
+	if from := s.data("release", "from"); from != "helm" {
+		t.Errorf("the object of Helm was changed: from is %q", from)
+	}
+	s.becomes("blue", "v1", "ConfigMap", "another", "data", "color") // what is not in question is applied
+
+	mended := s.push("take over on purpose", gitserver.Change{
+		Files:  files{"shop/release.yaml": annotated(configMap("release", "from: git"), v1alpha1.ForceAnnotation, "owner")},
+		Delete: []string{"shop/neighbour.yaml"},
+	})
+	s.readyAt("shop", mended)
+	s.othersGoOn()
+	s.same(release)
+	if from := s.data("release", "from"); from != "git" {
+		t.Errorf("from is %q after it was taken over", from)
+	}
+}
+
+// A merely invalid spec never deletes the live object, whatever the object asks for.
+func TestInvalidSpecWithForce(t *testing.T) {
+	forced := func(manifest string) string { return annotated(manifest, v1alpha1.ForceAnnotation, "replace") }
+	job := func(command, policy string) string {
+		return newObject("batch/v1", "Job", "train", "spec:\n  template:\n    metadata: {annotations: {fake.sluice.dev/pod: Run}}\n    spec:\n      restartPolicy: "+policy+
+			"\n      containers: [{name: train, image: registry.example.com/train:v1, command: ["+command+"]}]\n")
+	}
+	s := begin(t, files{
+		"shop/service.yaml": forced(newObject("v1", "Service", "web", "spec: {ports: [{port: 80}]}\n")),
+		"shop/job.yaml":     forced(job("one", "Never")),
+	})
+	s.Overlay("shop", "shop")
+	s.Eventually("the Job and the Service are there", func() (bool, string) {
+		return s.Get("batch/v1", "Job", s.Namespace, "train") != nil && s.Get("v1", "Service", s.Namespace, "web") != nil, "not yet"
+	})
+	service, train := s.live("v1", "Service", "web"), s.live("batch/v1", "Job", "train")
+
+	broken := s.commit("a port that cannot be", files{
+		"shop/service.yaml": forced(newObject("v1", "Service", "web", "spec: {ports: [{port: 99999}]}\n")),
+	})
+	s.mentions(s.saysAt("shop", broken, v1alpha1.ApplyFailedReason), "shop/service.yaml", "Service/NS/web", "must be between 1 and 65535")
+	s.othersGoOn()
+	s.same(service)
+	s.same(train)
+
+	// Invalid and immutable at once: the new object would be refused, so the old one stays.
+	broken = s.push("another command, and a policy that Jobs do not have", gitserver.Change{Files: files{
+		"shop/service.yaml": forced(newObject("v1", "Service", "web", "spec: {ports: [{port: 80}]}\n")),
+		"shop/job.yaml":     forced(job("two", "Always")),
+	}})
+	s.mentions(s.saysAt("shop", broken, v1alpha1.PlanRefusedReason), "shop/job.yaml", "Job/NS/train", "immutable", "the live one stays", "restartPolicy")
+	s.othersGoOn()
+	s.same(service)
+	s.same(train)
+}
+
+// An immutable field is refused with a word on what to do; with force the object is replaced,
+// once, unless data would go with it.
+func TestImmutableField(t *testing.T) {
+	claim := func(size, class string) string {
+		return newObject("v1", "PersistentVolumeClaim", "data", "spec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: "+class+"\n  resources: {requests: {storage: "+size+"}}\n")
+	}
+	selector := func(manifest, label string) string {
+		return strings.ReplaceAll(manifest, "{app: web}", "{app: "+label+"}")
+	}
+	templateLabels := func(manifest, label string) string {
+		return strings.ReplaceAll(manifest, "labels: {app: web}", "labels: {app: "+label+"}")
+	}
+	web := deployment("web", "", 1)
+	s := begin(t, files{
+		"shop/claim.yaml": claim("1Gi", "fast"),
+		"shop/web.yaml":   web,
+		"shop/ip.yaml":    newObject("v1", "Service", "ip", "spec: {ports: [{port: 80}], selector: {app: web}}\n"),
+	})
+	s.Overlay("shop", "shop")
+	s.Eventually("all is there", func() (bool, string) {
+		return s.Get("v1", "PersistentVolumeClaim", s.Namespace, "data") != nil && s.Get("apps/v1", "Deployment", s.Namespace, "web") != nil &&
+			s.Get("v1", "Service", s.Namespace, "ip") != nil, "not yet"
+	})
+	data, deployed, service := s.live("v1", "PersistentVolumeClaim", "data"), s.live("apps/v1", "Deployment", "web"), s.live("v1", "Service", "ip")
+
+	without := s.commit("change what cannot change", files{
+		"shop/claim.yaml": claim("1Gi", "slow"),
+		"shop/web.yaml":   templateLabels(selector(web, "shop"), "shop"),
+		"shop/ip.yaml":    newObject("v1", "Service", "ip", "spec: {clusterIP: None, ports: [{port: 80}], selector: {app: web}}\n"),
+	})
+	s.mentions(s.saysAt("shop", without, v1alpha1.ApplyFailedReason),
+		"shop/web.yaml: Deployment/NS/web", "field is immutable", "annotate it with sluice.dev/force: replace",
+		"shop/ip.yaml: Service/NS/ip", "clusterIP", "shop/claim.yaml: PersistentVolumeClaim/NS/data")
+	s.othersGoOn()
+	s.same(data)
+	s.same(deployed)
+	s.same(service)
+
+	forced := func(manifest string) string { return annotated(manifest, v1alpha1.ForceAnnotation, "replace") }
+	with := s.commit("with force", files{
+		"shop/claim.yaml": forced(claim("1Gi", "slow")),
+		"shop/web.yaml":   forced(templateLabels(selector(web, "shop"), "shop")),
+		"shop/ip.yaml":    forced(newObject("v1", "Service", "ip", "spec: {ports: [{port: 81}], selector: {app: web}}\n")),
+	})
+	s.mentions(s.saysAt("shop", with, v1alpha1.PlanRefusedReason), "shop/claim.yaml: PersistentVolumeClaim/NS/data", "never replaced", "the data would go with it", "new name")
+	s.othersGoOn()
+	s.same(data)
+	s.same(service) // nothing immutable changed in it
+	s.becomes("shop", "apps/v1", "Deployment", "web", "spec", "selector", "matchLabels", "app")
+	replaced := s.live("apps/v1", "Deployment", "web")
+	if replaced.GetUID() == deployed.GetUID() {
+		t.Error("the Deployment has another selector, and is the same object")
+	}
+
+	mended := s.push("leave the claim alone", gitserver.Change{Files: files{
+		"shop/claim.yaml": claim("1Gi", "fast"),
+		"shop/ip.yaml":    forced(newObject("v1", "Service", "ip", "spec: {clusterIP: None, ports: [{port: 81}], selector: {app: web}}\n")),
+	}})
+	s.becomes("None", "v1", "Service", "ip", "spec", "clusterIP")
+	s.WaitOverlay("shop", "applied all", func(o *v1alpha1.Overlay) bool {
+		return o.Status.AttemptedRevision == mended && rig.Ready(o).Reason != v1alpha1.PlanRefusedReason && rig.Ready(o).Reason != v1alpha1.ApplyFailedReason
+	})
+	if s.live("v1", "Service", "ip").GetUID() == service.GetUID() {
+		t.Error("the Service has another clusterIP, and is the same object")
+	}
+	s.same(data)
+	s.same(replaced)
+}
+
+// A kind whose conversion webhook is down, and an API group that does not answer, stop what
+// needs them and nothing else. They get a control plane of their own: Kubernetes itself does
+// not delete namespaces while they are there.
+func TestBrokenAPIs(t *testing.T) {
+	r := rig.New(t, cluster.Options{})
+	s := &story{Rig: r}
+	s.git = s.Repository("platform", nil)
+	s.push("begin", gitserver.Change{Files: files{
+		"definition/crd.yaml": crd("Widget"),
+		"widgets/widget.yaml": newObject("NS.example.com/v1", "Widget", "blue", "spec: {size: 1}\n"),
+		"widgets/config.yaml": configMap("beside-widgets", "commits: one"),
+		"shop/settings.yaml":  configMap("settings", "color: red"),
+	}})
+	s.StartAgent()
+	s.Overlay("neighbour", "neighbour")
+	s.Overlay("definition", "definition")
+	s.Overlay("widgets", "widgets", timeout(2*time.Second))
+	s.Overlay("shop", "shop", timeout(2*time.Second))
+	s.WaitReady("definition")
+	s.WaitReady("widgets")
+	widget := s.live(s.Namespace+".example.com/v1", "Widget", "blue")
+
+	// The kind gets a second version, which is converted by a webhook that nobody answers for;
+	// and another group goes to a Service that is not there.
+	s.commit("a version that needs conversion", files{"definition/crd.yaml": strings.Replace(crd("Widget"), "  versions:\n", `  conversion:
+    strategy: Webhook
+    webhook:
+      conversionReviewVersions: [v1]
+      clientConfig: {url: "https://127.0.0.1:9/convert"}
+  versions:
+  - name: v2
+    served: true
+    storage: false
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+`, 1)})
+	dead := s.apply("kubectl", `
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.dead.example.com}
+spec: {group: dead.example.com, version: v1, groupPriorityMinimum: 100, versionPriority: 100, insecureSkipTLSVerify: true, service: {name: nobody, namespace: NS}}
+`)
+	s.WaitReady("definition")
+
+	revision := s.commit("go on", files{
+		"widgets/widget.yaml": newObject("NS.example.com/v2", "Widget", "blue", "spec: {size: 2}\n"),
+		"widgets/config.yaml": configMap("beside-widgets", "commits: two"),
+		"shop/dead.yaml":      newObject("dead.example.com/v1", "Thing", "one", ""),
+		"shop/settings.yaml":  configMap("settings", "color: green"),
+	})
+	s.othersGoOn()
+	s.becomes("two", "v1", "ConfigMap", "beside-widgets", "data", "commits")
+	s.becomes("green", "v1", "ConfigMap", "settings", "data", "color")
+	said := ""
+	s.WaitOverlay("widgets", "says that Widgets cannot be had", func(o *v1alpha1.Overlay) bool {
+		said = rig.Ready(o).Message
+		return o.Status.AttemptedRevision == revision && rig.Ready(o).Status == metav1.ConditionFalse && strings.Contains(said, "conversion webhook")
+	})
+	t.Log("widgets:", said)
+	s.mentions(said, "widgets/widget.yaml", "Widget.NS.example.com/NS/blue")
+	s.WaitOverlay("shop", "says that the group does not answer", func(o *v1alpha1.Overlay) bool {
+		said = rig.Ready(o).Message
+		return o.Status.AttemptedRevision == revision && rig.Ready(o).Status == metav1.ConditionFalse
+	})
+	t.Log("shop:", said)
+	s.mentions(said, "shop/dead.yaml", "Thing.dead.example.com/NS/one", "dead.example.com", "does not answer")
+
+	// Both are mended.
+	if err := s.Client.Delete(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	s.push("mend it", gitserver.Change{
+		Files: files{"definition/crd.yaml": crd("Widget"), "widgets/widget.yaml": newObject("NS.example.com/v1", "Widget", "blue", "spec: {size: 3}\n")}, Delete: []string{"shop/dead.yaml"},
+	})
+	s.WaitReady("definition")
+	s.becomes("3", s.Namespace+".example.com/v1", "Widget", "blue", "spec", "size")
+	s.WaitReady("widgets")
+	s.WaitReady("shop")
+	s.same(widget)
+	s.CheckSecrets()
+}
+
+// Many objects take their time, and that is all.
+func TestManyObjects(t *testing.T) {
+	count := 2_000
+	if os.Getenv("SLUICE_E2E_LARGE") != "" {
+		count = 20_000
+	}
+	var all strings.Builder
+	for n := range count {
+		fmt.Fprintf(&all, "%s---\n", configMap(fmt.Sprintf("item-%05d", n), fmt.Sprintf(`number: "%d"`, n)))
+	}
+	s := begin(t, files{"many/all.yaml": all.String()})
+	s.Overlay("many", "many")
+	s.othersGoOn()
+	o := s.WaitReady("many")
+	if int(o.Status.Objects.Total) != count || int(o.Status.Objects.Healthy) != count {
+		t.Errorf("%+v, want %d", o.Status.Objects, count)
+	}
+	before := s.Calls()
+	revision := s.commit("change one of them", files{"many/all.yaml": strings.Replace(all.String(), `number: "7"`, `number: "seven"`, 1)})
+	s.readyAt("many", revision)
+	writes := s.Calls().Since(before).By("sluice/").Writes().Of("configmaps")
+	var here []string // other tests write too
+	for _, w := range writes {
+		if w.Namespace == s.Namespace && w.Name != "neighbour" {
+			here = append(here, w.String())
+		}
+	}
+	if len(here) != 1 {
+		t.Errorf("%d writes for a change of one object: %s", len(here), here)
 	}
 }
