@@ -40,7 +40,7 @@ func (d *demo) drift(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("no event %s of Overlay %s: %w", v1alpha1.DriftCorrectedReason, production, err)
 	}
-	say("Back to %d replicas %.1f s later. The event of Overlay %s:", *before.Spec.Replicas, put.Seconds(), production)
+	say("Back to %d replicas, %.1f s after kubectl ended. The event of Overlay %s:", *before.Spec.Replicas, put.Seconds(), production)
 	say("%s: %s", v1alpha1.DriftCorrectedReason, told)
 	return d.overlays(ctx, func(*v1alpha1.Overlay) bool { return d.board.allReady() })
 }
