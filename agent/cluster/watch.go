@@ -70,12 +70,12 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 			failed[need.Kind.GroupKind()] = explainKind(need.Kind, err)
 			continue
 		}
-		waiting = append(waiting, s.start(watchKey{GroupKind: need.Kind.GroupKind()}, mapping))
+		waiting = append(waiting, s.start(owner, watchKey{GroupKind: need.Kind.GroupKind()}, mapping))
 	}
 	patience, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
 	for _, need := range needs {
-		waiting = append(waiting, s.narrow(patience, need)...)
+		waiting = append(waiting, s.narrow(patience, owner, need)...)
 	}
 	for _, w := range waiting {
 		keys[w.key] = true
@@ -110,6 +110,7 @@ func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 	for k, w := range s.watches {
 		if !needed[k] && !keys[k] {
 			w.cancel()
+			w.closer.Do(func() { close(w.first) })
 			delete(s.watches, k)
 			for ref, seen := range s.seen {
 				if seen.via == k {
@@ -121,26 +122,31 @@ func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 }
 
 // narrow watches a kind namespace by namespace where the account may not look further.
-func (s *Session) narrow(ctx context.Context, need Need) []*watcher {
+func (s *Session) narrow(ctx context.Context, owner agent.Owner, need Need) []*watcher {
 	mapping, err := s.mapping(need.Kind)
 	if err != nil || mapping.Scope.Name() != meta.RESTScopeNameNamespace {
 		return nil
 	}
-	everywhere := s.start(watchKey{GroupKind: need.Kind.GroupKind()}, mapping)
+	everywhere := s.start(owner, watchKey{GroupKind: need.Kind.GroupKind()}, mapping)
 	if !everywhere.giveUpIfForbidden(ctx) {
 		return nil
 	}
 	var each []*watcher
 	for _, ns := range need.Namespaces {
-		each = append(each, s.start(watchKey{GroupKind: need.Kind.GroupKind(), namespace: ns}, mapping))
+		each = append(each, s.start(owner, watchKey{GroupKind: need.Kind.GroupKind(), namespace: ns}, mapping))
 	}
 	return each
 }
 
-// start returns the running watch of a kind, and starts it if there is none.
-func (s *Session) start(key watchKey, mapping *meta.RESTMapping) *watcher {
+// start returns the running watch of a kind, and starts it if there is none. The owner needs
+// it from now on: an Overlay that settles meanwhile must not end it.
+func (s *Session) start(owner agent.Owner, key watchKey, mapping *meta.RESTMapping) *watcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.needs[owner] == nil {
+		s.needs[owner] = map[watchKey]bool{}
+	}
+	s.needs[owner][key] = true
 	if w, running := s.watches[key]; running {
 		return w
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -177,15 +178,20 @@ func segments(pointer string) []string {
 	return parts
 }
 
-// lastWriter names the manager that wrote last, other than Sluice and status writers.
+// lastWriter names the manager that wrote last, other than Sluice and status writers. Some
+// entries, those of the scale subresource among them, have no time; they count as oldest.
 func lastWriter(object *unstructured.Unstructured) string {
-	name, newest := "somebody", metav1.Time{}
+	name, newest := "somebody", time.Time{}
 	for _, e := range object.GetManagedFields() {
-		if e.Manager == v1alpha1.FieldManager || e.Subresource == "status" || e.Time == nil {
+		if e.Manager == v1alpha1.FieldManager || e.Subresource == "status" {
 			continue
 		}
-		if !e.Time.Before(&newest) {
-			name, newest = e.Manager, *e.Time
+		at := time.Time{}
+		if e.Time != nil {
+			at = e.Time.Time
+		}
+		if !at.Before(newest) {
+			name, newest = e.Manager, at
 		}
 	}
 	return name

@@ -102,7 +102,7 @@ func apply(f Facts, o agent.Object) decision {
 	}
 	switch {
 	case live.Deleting:
-		return refuse(change, agent.Update, true, deletingMessage(live))
+		return wait(change, agent.Update, deletingMessage(live))
 	case o.Options.ApplyOnce:
 		return keep(change, "left as it is: sluice.dev/apply: once")
 	case !recorded || entry.Digest == "":
@@ -131,7 +131,7 @@ func apply(f Facts, o agent.Object) decision {
 // unknownKind refuses an object until the cluster knows its kind, and with it whether it lives
 // in a namespace.
 func unknownKind(change agent.Change) decision {
-	d := refuse(change, agent.Create, true, fmt.Sprintf("the cluster does not know the kind %s in %s (yet): install its CRD, or let the Overlay that brings it come first with dependsOn",
+	d := wait(change, agent.Create, fmt.Sprintf("the cluster does not know the kind %s in %s (yet): install its CRD, or let the Overlay that brings it come first with dependsOn",
 		change.Ref.Kind, change.Object.GroupVersionKind().GroupVersion()))
 	d.violation.Class = agent.NoKind
 	return d
@@ -227,14 +227,14 @@ func remove(f Facts, ref agent.Ref) decision {
 	case live.KeepOnPrune:
 		return forget(change, "left Git; it stays: "+v1alpha1.PruneAnnotation+": disabled")
 	case live.Deleting:
-		return refuse(change, agent.Delete, true, deletingMessage(live))
+		return wait(change, agent.Delete, deletingMessage(live))
 	}
 	if f.Claims != nil {
 		if other, wanted := f.Claims.Wanted(ref); wanted {
-			return refuse(change, agent.Delete, true, "Overlay "+other.String()+" is about to take it over")
+			return wait(change, agent.Delete, "Overlay "+other.String()+" is about to take it over")
 		}
 		if !f.Claims.Settled() {
-			return refuse(change, agent.Delete, true, "waiting for the other Overlays of the Repository to look at this revision: one of them may take it over")
+			return wait(change, agent.Delete, "waiting for the other Overlays of the Repository to look at this revision: one of them may take it over")
 		}
 	}
 	if what, held := f.Held[ref]; held && !allowed(f) {
@@ -282,6 +282,13 @@ func deletingMessage(live agent.Live) string {
 		return "it is being deleted"
 	}
 	return "it is being deleted and waits for its finalizers: " + strings.Join(live.Finalizers, ", ")
+}
+
+// wait refuses for now: what it waits for is on its way.
+func wait(change agent.Change, verb agent.Verb, message string) decision {
+	d := refuse(change, verb, true, message)
+	d.violation.Class = agent.Waiting
+	return d
 }
 
 func keep(change agent.Change, reason string) decision {

@@ -35,16 +35,15 @@ type Verdict struct {
 
 // facts of a pass that its verdict depends on.
 type ending struct {
-	revision   string
-	set        agent.Set
-	plan       agent.Plan
-	run        agent.Run
-	census     census
-	fights     map[agent.Ref]string
-	timeout    time.Duration
-	since      time.Duration // time since the objects were changed
-	wasReady   bool          // it was Ready at this revision before
-	hasDeletes bool          // deletes wait until all is healthy
+	revision string
+	set      agent.Set
+	plan     agent.Plan
+	run      agent.Run
+	census   census
+	fights   map[agent.Ref]string
+	timeout  time.Duration
+	since    time.Duration // time since the objects were changed
+	wasReady bool          // it was Ready at this revision before
 }
 
 // judge turns the ending of a pass into a verdict. The order of the questions is the order

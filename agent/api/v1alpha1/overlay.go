@@ -319,7 +319,7 @@ type HistoryEntry struct {
 // +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects.total`
 // +kubebuilder:printcolumn:name="Healthy",type=integer,JSONPath=`.status.objects.healthy`
 // +kubebuilder:printcolumn:name="Drifted",type=integer,JSONPath=`.status.objects.drifted`,priority=1
-// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`,priority=1
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.path`,priority=1
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`,priority=1
