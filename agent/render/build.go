@@ -88,7 +88,15 @@ func (f *files) kustomize(spec Spec, dir string) ([]built, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := f.run(overlay.kustomization)
+	for n, p := range spec.Patches {
+		if e := inspectAliases("", []byte(p.Patch)); e != nil {
+			e.Message = fmt.Sprintf("spec.patches[%d]: %s", n, e.Message)
+			return nil, e
+		}
+	}
+	patches := overlay.kustomization
+	patches.Patches = marked(patches.Patches)
+	result, err := f.run(patches)
 	if err != nil {
 		return nil, f.explain(err, spec)
 	}
@@ -112,40 +120,14 @@ func (f *files) run(k types.Kustomization) (resmap.ResMap, error) {
 	if f.overlay, err = encode(k); err != nil {
 		return nil, err
 	}
-	return krusty.MakeKustomizer(&krusty.Options{
-		Reorder:          krusty.ReorderOptionNone,   // a Set has an order of its own
-		LoadRestrictions: types.LoadRestrictionsNone, // the tree itself is the boundary
-		PluginConfig:     types.DisabledPluginConfig(),
-	}).Run(f, overlayRoot)
-}
-
-// checkTargets makes sure that every patch of the overlay finds something: Kustomize applies
-// a patch whose target matches nothing to nothing, without a word.
-func (f *files) checkTargets(result resmap.ResMap, spec Spec, k types.Kustomization) error {
-	for n, p := range spec.Patches {
-		if p.Target == nil {
-			continue
-		}
-		target := selectorOf(*p.Target)
-		found, err := result.Select(target)
-		if err != nil {
-			return invalid("", "spec.patches[%d].target: %v", n, err)
-		}
-		if len(found) > 0 {
-			continue
-		}
-		// The patch may have taken away what its target looks for, or the object itself.
-		before := k
-		before.Patches = k.Patches[:n]
-		unpatched, err := f.run(before)
-		if err != nil {
-			return f.explain(err, spec)
-		}
-		if found, err = unpatched.Select(target); err != nil || len(found) == 0 {
-			return invalid("", "spec.patches[%d]: its target matches no object: mend the target, or take the patch out", n)
-		}
-	}
-	return nil
+	f.documents = 0 // a second run reads everything again
+	return f.withSchema(func() (resmap.ResMap, error) {
+		return krusty.MakeKustomizer(&krusty.Options{
+			Reorder:          krusty.ReorderOptionNone,   // a Set has an order of its own
+			LoadRestrictions: types.LoadRestrictionsNone, // the tree itself is the boundary
+			PluginConfig:     types.DisabledPluginConfig(),
+		}).Run(f, overlayRoot)
+	})
 }
 
 // collect replaces variables and takes the objects out of Kustomize's form.

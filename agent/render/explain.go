@@ -175,6 +175,9 @@ var sayings = []saying{
 		e.Ref = agent.Ref{Kind: m[1], Namespace: m[3], Name: m[2]}
 		e.Message = "there is nothing to merge it with or replace: mend the name, or take behavior out"
 	}},
+	{regexp.MustCompile(`invalid schema file: (.*)`), func(_ *files, e *Error, m []string) {
+		e.Message = "the schema under openapi.path is not valid (" + m[1] + "): mend it"
+	}},
 	{regexp.MustCompile(`no resource matches strategic merge patch "([^"]+)"`), (*files).sayNoTarget},
 	{regexp.MustCompile(`no matches for Id (\S+?);? failed to find unique target for patch`), (*files).sayNoTarget},
 	{regexp.MustCompile(`multiple matches for Id (\S+?);? failed to find unique target for patch`), func(f *files, e *Error, m []string) {

@@ -36,6 +36,8 @@ type files struct {
 	opaque map[string]bool
 	// documents counts the objects read so far, roughly.
 	documents int
+	// schema tells whether a kustomization that was read brings an OpenAPI schema.
+	schema bool
 	// refusal is the first access that was refused. Kustomize buries errors in its own or
 	// takes them for "not found"; this one is what the user has to know.
 	refusal *Error

@@ -46,6 +46,10 @@ func (f *files) inspectKustomization(name, file string, data []byte) *Error {
 	if err := k.Unmarshal(data); err != nil {
 		return broken(file, data, err)
 	}
+	f.schema = f.schema || len(k.OpenAPI) > 0
+	if e := inspectPatches(k, file, data); e != nil {
+		return e
+	}
 	if len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0 {
 		e := refused(file, "Helm charts are not inflated: render the chart into the repository and list the result under resources")
 		e.Line = lineOf(data, "helmChart")
@@ -68,6 +72,17 @@ func (f *files) inspectKustomization(name, file string, data []byte) *Error {
 				problem.File, problem.Line = file, lineOf(data, e.path)
 			}
 			return problem
+		}
+	}
+	return nil
+}
+
+// inspectPatches refuses patches, written out in a kustomization, that aliases blow up.
+func inspectPatches(k types.Kustomization, file string, data []byte) *Error {
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+		if e := inspectAliases(file, []byte(p.Patch)); e != nil {
+			e.Line = lineOf(data, p.Patch)
+			return e
 		}
 	}
 	return nil

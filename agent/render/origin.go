@@ -19,7 +19,11 @@ func (c composed) takeOrigin(r *resource.Resource) (string, error) {
 	if err != nil || origin == nil {
 		return "", err
 	}
-	file := inRepository(path.Join(overlayRoot, cmp.Or(origin.Path, origin.ConfiguredIn)))
+	file := path.Join(overlayRoot, cmp.Or(origin.Path, origin.ConfiguredIn))
+	if file == overlayFile {
+		file = "" // a patch of the overlay took the annotation away
+	}
+	file = inRepository(file)
 	if !c.keepOrigins {
 		if err := r.SetOrigin(nil); err != nil {
 			return "", err
