@@ -55,46 +55,46 @@ func (s survey) read(tree agent.Tree, name string) error {
 	}
 	dir := path.Dir(name)
 	s.kustomizations[dir] = name
-	var k types.Kustomization
+	var k naming
 	if err := yaml.Unmarshal(text, &k); err != nil {
 		return nil
 	}
 	s.components[dir] = k.Kind == types.ComponentKind
-	for _, entry := range entriesOf(k) {
+	for _, entry := range k.entries() {
 		s.named[path.Join(dir, entry)] = true
 	}
 	return nil
 }
 
-// entriesOf lists the files and directories that a kustomization names.
-func entriesOf(k types.Kustomization) []string {
-	list := slices.Concat(k.Resources, k.Bases, k.Components, k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators)
-	for _, p := range k.PatchesStrategicMerge {
-		list = append(list, string(p))
+// naming is what of a kustomization names files and directories, old fields among them.
+type naming struct {
+	Kind                                                        string
+	Resources, Bases, Components, Crds, Configurations          []string
+	Generators, Transformers, Validators, PatchesStrategicMerge []string
+	Patches, PatchesJson6902, Replacements                      []struct{ Path string }
+	ConfigMapGenerator, SecretGenerator                         []struct {
+		Files, Envs []string
+		Env         string
 	}
-	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+	OpenAPI struct{ Path string }
+}
+
+// entries lists the files and directories.
+func (k naming) entries() []string {
+	list := slices.Concat(k.Resources, k.Bases, k.Components, k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators, k.PatchesStrategicMerge)
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902, k.Replacements) {
 		list = append(list, p.Path)
 	}
-	for _, r := range k.Replacements {
-		list = append(list, r.Path)
-	}
-	var sources []types.KvPairSources
-	for _, g := range k.ConfigMapGenerator {
-		sources = append(sources, g.KvPairSources)
-	}
-	for _, g := range k.SecretGenerator {
-		sources = append(sources, g.KvPairSources)
-	}
-	for _, s := range sources {
-		list = append(append(list, s.EnvSources...), s.EnvSource)
-		for _, entry := range s.FileSources {
+	for _, g := range slices.Concat(k.ConfigMapGenerator, k.SecretGenerator) {
+		list = append(append(list, g.Envs...), g.Env)
+		for _, entry := range g.Files {
 			if _, file, named := strings.Cut(entry, "="); named {
 				entry = file
 			}
 			list = append(list, entry)
 		}
 	}
-	return list
+	return slices.DeleteFunc(append(list, k.OpenAPI.Path), func(entry string) bool { return entry == "" })
 }
 
 // roots lists the directories that are built by themselves: the kustomizations that no other

@@ -42,6 +42,9 @@ would, and check
 - that every repositoryRef and dependsOn leads somewhere and none goes in a circle. References
   to Repositories are checked where at least one is declared.
 
+Paths in an Overlay are relative to the root of the Git repository that PATH is in, or to PATH
+if it is in none. The CEL rules of CRDs are left to the API server.
+
 Variables that come from ConfigMaps and Secrets of the cluster are not known here: they stay as
 they are, and objects that hold them are not checked against schemas. Overlays are compared
 when they are declared by the same kustomization or in the same directory, for others may be
