@@ -87,6 +87,9 @@ func apply(f Facts, o agent.Object) decision {
 	if !exists {
 		change.Verb, change.Reason = agent.Create, "new in Git"
 		if recorded && entry.Digest != "" {
+			change.Reason = "changed in Git, and gone from the cluster"
+		}
+		if recorded && entry.Digest == o.Digest {
 			change.Reason, change.Drifted = "gone from the cluster", true
 			return byDriftPolicy(f, change)
 		}
