@@ -214,11 +214,15 @@ func applied(run agent.Run) int {
 func (m *memory) remember(p agent.Plan, run agent.Run, now time.Time) {
 	drifted := map[agent.Ref]bool{}
 	for _, c := range p.Changes {
-		drifted[c.Ref] = c.Drifted && c.Verb == agent.Update
+		drifted[c.Ref] = c.Drifted && (c.Verb == agent.Update || c.Verb == agent.Create)
 	}
 	for _, o := range run.Outcomes {
-		if drifted[o.Ref] && o.Result == agent.Done {
-			m.fights[o.Ref] = m.fights[o.Ref].corrected(now, o.Note)
+		switch {
+		case o.Result != agent.Done:
+		case drifted[o.Ref]:
+			m.fights[o.Ref] = m.fights[o.Ref].corrected(now, cmp.Or(o.Note, "deleted"))
+		default:
+			delete(m.fights, o.Ref) // Git says something else now: a new game
 		}
 	}
 	maps.DeleteFunc(m.fights, func(_ agent.Ref, f fight) bool { return now.Sub(f.last) > 2*fightMaxPause })
