@@ -16,7 +16,7 @@ func newMachine() (machine, error) {
 
 func (machine) remove() error { return nil }
 
-func (machine) enter(string) (int, error) { return 1, errUnavailable }
+func (machine) enter(string) (int, error) { return 1, errImpossible }
 
 func probe() int { return 1 }
 

@@ -27,10 +27,10 @@ const (
 // control plane from source.
 const prepareTimeout = 30 * time.Minute
 
-var unavailable = errors.New("no real node: TestMain has to call node.Main")
+var errUnavailable = errors.New("no real node: TestMain has to call node.Main")
 
 // Unavailable tells why a real node cannot run here. It is nil where one can.
-func Unavailable() error { return unavailable }
+func Unavailable() error { return errUnavailable }
 
 // Main runs the tests on a machine of their own and returns the exit code. Programs are the
 // main packages of this module that the tests make images of: the modules they need can be
@@ -42,19 +42,19 @@ func Main(tests func() int, programs ...string) int {
 	case stageInit:
 		return beInit()
 	case stageTests:
-		unavailable = nil
+		errUnavailable = nil
 		return tests()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), prepareTimeout)
 	defer cancel()
 	m, err := newMachine()
 	if err != nil {
-		unavailable = fmt.Errorf("no real node: %w", err)
+		errUnavailable = fmt.Errorf("no real node: %w", err)
 		return tests()
 	}
 	code, err := m.run(ctx, programs)
-	if errors.Is(err, errUnavailable) {
-		unavailable = err
+	if errors.Is(err, errImpossible) {
+		errUnavailable = err
 		return tests()
 	}
 	if err != nil {
@@ -64,21 +64,21 @@ func Main(tests func() int, programs ...string) int {
 	return code
 }
 
-// errUnavailable is what keeps a real node from running that is no fault of this program.
-var errUnavailable = errors.New("no real node")
+// errImpossible is what keeps a real node from running that is no fault of this program.
+var errImpossible = errors.New("no real node")
 
 // run has the tests run in namespaces, and removes what is left of them.
 func (m machine) run(ctx context.Context, programs []string) (code int, err error) {
 	defer func() { err = errors.Join(err, m.remove()) }()
 	code, err = m.enter(stageProbe)
 	if err != nil {
-		return code, fmt.Errorf("%w: %w", errUnavailable, err)
+		return code, fmt.Errorf("%w: %w", errImpossible, err)
 	}
 	if code != 0 {
-		return code, fmt.Errorf("%w: namespaces cannot be furnished here, as said above", errUnavailable)
+		return code, fmt.Errorf("%w: namespaces cannot be furnished here, as said above", errImpossible)
 	}
 	if err := install(ctx, os.Stderr); err != nil {
-		return 1, fmt.Errorf("%w: %w", errUnavailable, err)
+		return 1, fmt.Errorf("%w: %w", errImpossible, err)
 	}
 	if err := compile(ctx, programs); err != nil {
 		return 1, err

@@ -36,8 +36,8 @@ type Node struct {
 // Start runs a control plane and a node, and returns when the node takes Pods. One runs at a
 // time. The context bounds the start only.
 func Start(ctx context.Context) (_ *Node, err error) {
-	if unavailable != nil {
-		return nil, unavailable
+	if errUnavailable != nil {
+		return nil, errUnavailable
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
