@@ -79,7 +79,9 @@ func (c *Cluster) As(account Account) (*Session, error) {
 		return s, nil
 	}
 	config := rest.CopyConfig(c.config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: name}
+	if name != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: name}
+	}
 	dyn, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)

@@ -340,7 +340,7 @@ func (r *Overlays) tell(ctx context.Context, before, o *v1alpha1.Overlay, report
 		o.Status.Objects = report.Objects
 		setHealthy(&o.Status.Conditions, o.Generation, report.Healthy, report.Unhealthy)
 	}
-	if v.Phase == sync.Ready || v.Phase == sync.Failing {
+	if v.Phase != sync.Progressing && o.Status.AttemptedRevision != "" {
 		at := o.Status.AttemptedRevision
 		o.Status.History = remembered(o.Status.History, v1alpha1.HistoryEntry{Revision: at, Digest: report.Digest, Time: metav1.Now(), Result: v.Reason})
 	}

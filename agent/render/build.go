@@ -45,6 +45,7 @@ func ceilMiB(size int64) int64 { return (size + 1<<20 - 1) >> 20 }
 //
 // Build is not safe for concurrent use: Kustomize keeps its schema in a global.
 func Build(tree agent.Tree, spec Spec, limits Limits) ([]Rendered, error) {
+	goOffline()
 	f := &files{tree: tree, limits: limits}
 	objects, err := f.build(spec)
 	if err == nil {

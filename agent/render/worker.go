@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -97,12 +96,11 @@ func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answ
 	return answer{Set: set}
 }
 
-// confine takes from this process what a render has no need of: the network, commands (there
+// confine takes from this process what a render has no need of: commands (there
 // is no PATH), standard error except for crashes, and memory beyond the limit. Of the last
 // there are two guards: a watchman that ends the process in a way that says why, and the
 // kernel's limit on data, well above, for what grows faster than a watchman looks.
 func confine(limits Limits) error {
-	http.DefaultTransport = noNetwork{}
 	if err := os.Unsetenv("PATH"); err != nil {
 		return err
 	}
@@ -125,13 +123,6 @@ func confine(limits Limits) error {
 // dataOfGo is what the kernel counts of a Go program besides its heap: stacks, the collector's
 // marks, and memory that is mapped in pieces of 64 MiB.
 const dataOfGo = 256 << 20
-
-// noNetwork is an HTTP transport that transports nothing.
-type noNetwork struct{}
-
-func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("nothing is fetched while rendering")
-}
 
 // watch ends the process when its heap is too large. What it measures includes garbage that
 // was not found yet, but near the limit the collector runs all the time.
