@@ -75,8 +75,10 @@ func simulateControllers(r *rig.Rig) {
 				return object != nil && health.Of(object).OK(), "not yet"
 			})
 		}
-		if err := r.Cluster.Simulate(context.Background(), s.name, strings.Join(s.stages, "---")); err != nil {
-			r.T.Fatal(err)
-		}
+		// A kind is in the API server's OpenAPI, which kwok reads, a moment after it is established.
+		r.Eventually(s.name+" is simulated", func() (bool, string) {
+			err := r.Cluster.Simulate(context.Background(), s.name, strings.Join(s.stages, "---"))
+			return err == nil, fmt.Sprint(err)
+		})
 	}
 }
