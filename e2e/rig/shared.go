@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,8 +72,15 @@ func startShared(t testing.TB) *Rig {
 	return r
 }
 
-// Main runs the tests of a package and ends what they share.
+// Main runs the tests of a package and ends what they share. The tests mostly wait, so more of
+// them than there are processors run side by side, unless -parallel says otherwise.
 func Main(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8") // the flag is there, and takes numbers
+	}
 	code := m.Run()
 	if shared.rig != nil {
 		if line := exposed(shared.rig.Log()); line != "" {

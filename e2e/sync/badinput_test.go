@@ -138,6 +138,13 @@ var badCommits = []struct {
 		says:   []string{`"shop/two\nlines.yaml"`, "not valid YAML"},
 	},
 	{
+		name:   "a YAML alias bomb",
+		broken: gitserver.Change{Files: files{"shop/bomb.yaml": aliasBomb()}},
+		mended: gitserver.Change{Delete: []string{"shop/bomb.yaml"}},
+		reason: v1alpha1.RenderFailedReason,
+		says:   []string{"shop/bomb.yaml", "alias"},
+	},
+	{
 		name:   "a substitute variable that is missing",
 		broken: gitserver.Change{Files: files{"shop/settings.yaml": annotated(configMap("settings", "color: ${COLOR}"), v1alpha1.SubstituteAnnotation, "enabled")}},
 		mended: gitserver.Change{Files: files{"shop/settings.yaml": annotated(configMap("settings", "color: ${COLOR:=green}"), v1alpha1.SubstituteAnnotation, "enabled")}},
@@ -448,3 +455,13 @@ func TestManyObjects(t *testing.T) {
 		t.Errorf("%d writes for a change of one object: %s", len(here), here)
 	}
 }
+// aliasBomb is 2 kB that stand for ten to the twelfth strings.
+func aliasBomb() string {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\na0: &a0 lol\n")
+	for n := 1; n < 13; n++ {
+		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", n, n, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", n-1), 10), ", "))
+	}
+	return b.String()
+}
+
