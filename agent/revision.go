@@ -32,6 +32,12 @@ func (r Revision) String() string {
 	return r.Name + "@" + digest
 }
 
+// ParseRevision reads the string of a revision back. Time and Subject are not in it.
+func ParseRevision(text string) Revision {
+	name, commit, _ := strings.Cut(text, "sha1:")
+	return Revision{Name: strings.TrimSuffix(name, "@"), Commit: commit}
+}
+
 // Short shortens a revision's string for people: main@4f2a9c1. It returns a string that
 // is no revision unchanged.
 func Short(revision string) string {

@@ -35,16 +35,17 @@ func (s *Session) Apply(ctx context.Context, o agent.Object, manager string, for
 func (s *Session) observe(ref agent.Ref, got *metav1.PartialObjectMetadata) agent.Live {
 	live := sight(ref.GroupKind(), got)
 	via := watchKey{GroupKind: ref.GroupKind()}
-	before, known := s.Seen(ref)
-	if known && before.ResourceVersion >= live.ResourceVersion && before.UID == live.UID {
-		return before
-	}
 	s.mu.Lock()
-	if before, known := s.seen[ref]; known {
+	defer s.mu.Unlock()
+	before, known := s.seen[ref]
+	if known {
 		via = before.via
 	}
-	s.seen[ref] = sighting{live: live, via: via}
-	s.mu.Unlock()
+	if !known || before.live.ResourceVersion < live.ResourceVersion {
+		s.seen[ref] = sighting{live: live, via: via}
+	}
+	// Even if the watch is ahead: what is recorded is what this write left behind, so that a
+	// change right after it is seen as drift.
 	return live
 }
 
@@ -109,7 +110,7 @@ func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string
 		options.Preconditions = &metav1.Preconditions{UID: new(types.UID(uid))}
 	}
 	err = client.Delete(ctx, ref.Name, options)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return explain(ref, s.account, err)
 	}
 	s.mu.Lock()
@@ -251,6 +252,9 @@ func (s *Session) Instances(ctx context.Context, gvk schema.GroupVersionKind, wi
 		return 0, explainKind(gvk, err)
 	}
 	count := 0
+	if page.Continue != "" {
+		count++ // there are more than one page shows
+	}
 	for i := range page.Items {
 		if !without[refOf(gvk.GroupKind(), &page.Items[i])] {
 			count++

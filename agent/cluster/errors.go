@@ -75,15 +75,16 @@ func classify(err error) agent.Class {
 		return agent.Unavailable
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return agent.NoNamespace
+	case strings.Contains(text, "admission webhook") && strings.Contains(text, "denied the request"):
+		return agent.Invalid // whatever code the webhook gave
 	case apierrors.IsNotFound(err) && missingNamespace(err):
 		return agent.NoNamespace
 	case apierrors.IsNotFound(err):
 		return agent.NoKind
-	case strings.Contains(text, "admission webhook") && strings.Contains(text, "denied the request"):
-		return agent.Invalid
 	case apierrors.IsForbidden(err):
 		return agent.Forbidden
-	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "request is too large"), strings.Contains(text, "Too long: may not be more than"):
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "request is too large"), strings.Contains(text, "trying to send message larger than max"),
+		strings.Contains(text, "may not be more than 262144 bytes"):
 		return agent.TooLarge
 	case apierrors.IsInvalid(err) && immutable.MatchString(text):
 		return agent.Immutable
@@ -115,7 +116,7 @@ func missingNamespace(err error) bool {
 func advise(class agent.Class, ref agent.Ref, account Account, err error) string {
 	said := brief(err)
 	if ref.Kind == "Secret" && ref.Group == "" {
-		said = maskQuoted(said)
+		said = aboutSecret(err)
 	}
 	switch class {
 	case agent.Conflict:
@@ -182,10 +183,22 @@ func brief(err error) string {
 	return text
 }
 
-var quoted = regexp.MustCompile(`"[^"]*"`)
-
-// maskQuoted removes values from a message about a Secret.
-func maskQuoted(text string) string { return quoted.ReplaceAllString(text, `"***"`) }
+// aboutSecret says what is wrong with a Secret without what the API server said, which may
+// hold values of it in any form: the fields, where they are known.
+func aboutSecret(err error) string {
+	var fields []string
+	if details := detailsOf(err); details != nil {
+		for _, cause := range details.Causes {
+			if cause.Field != "" {
+				fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+			}
+		}
+	}
+	if len(fields) == 0 {
+		return fmt.Sprintf("the API server refuses the Secret (%s); its words are not shown, for they may hold a value", apierrors.ReasonForError(err))
+	}
+	return "the API server refuses fields of the Secret: " + strings.Join(fields, ", ")
+}
 
 func orCore(group string) string {
 	if group == "" {

@@ -190,12 +190,16 @@ func (w *watcher) source(mapping *meta.RESTMapping) cache.ListerWatcher {
 }
 
 // note keeps a failure until the next success. An expired resource version is everyday life.
+// A watch that has shown its objects once goes on with what it has shown: a failure then is
+// mostly an API server that restarts, and the reflector may resume without a new list.
 func (w *watcher) note(err error) {
 	if err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
 		return
 	}
 	w.mu.Lock()
-	w.failed, w.synced = err, false
+	if !w.synced {
+		w.failed = err
+	}
 	w.mu.Unlock()
 	w.closer.Do(func() { close(w.first) })
 }
@@ -368,19 +372,6 @@ func (s *Session) Seen(ref agent.Ref) (agent.Live, bool) {
 	defer s.mu.Unlock()
 	seen, known := s.seen[ref]
 	return seen.live, known
-}
-
-// Others counts, for every namespace, the objects that overlays other than owner have in it.
-func (s *Session) Others(owner agent.Owner) map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts := map[string]int{}
-	for ref, seen := range s.seen {
-		if ref.Namespace != "" && seen.live.Owner != owner && seen.live.Foreign == "" {
-			counts[ref.Namespace]++
-		}
-	}
-	return counts
 }
 
 // String names the watch.

@@ -38,6 +38,9 @@ type Overlays struct {
 
 	queue waker
 
+	noting gosync.Mutex
+	noted  bool
+
 	mu      gosync.Mutex
 	waiting map[types.NamespacedName]bool              // for kinds, namespaces or other Overlays
 	latest  map[types.NamespacedName]*v1alpha1.Overlay // as last written, until the cache has it
@@ -75,6 +78,9 @@ func (r *Overlays) wakeIndexed(index string, name types.NamespacedName) {
 
 // Reconcile takes one Overlay as far as it can go now.
 func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.noteAll(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 	o, err := r.get(ctx, req.NamespacedName)
 	if apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
@@ -94,6 +100,7 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	before := o.DeepCopy()
 	start := time.Now()
 	report := r.pass(ctx, o)
+	r.spread(o, report)
 	if wait := r.settling(before, report, start); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -102,8 +109,44 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, err
 	}
 	r.Metrics.Passed(o, string(report.Verdict.Phase), time.Since(start), report.Plan, report.Run)
-	r.spread(o, report)
-	return ctrl.Result{RequeueAfter: report.Verdict.Retry}, nil
+	return ctrl.Result{RequeueAfter: again(o, report)}, nil
+}
+
+// noteAll tells the pipeline, before the first pass after a start, which Overlays there are:
+// until they have looked at their revision, nothing that one of them may want is pruned or
+// taken over.
+func (r *Overlays) noteAll(ctx context.Context) error {
+	r.noting.Lock()
+	defer r.noting.Unlock()
+	if r.noted {
+		return nil
+	}
+	var all v1alpha1.OverlayList
+	if err := r.Client.List(ctx, &all); err != nil {
+		return err
+	}
+	for n := range all.Items {
+		o := &all.Items[n]
+		r.Syncer.Note(o, !o.Spec.Suspend && r.denied(o) == nil && o.DeletionTimestamp.IsZero())
+	}
+	r.noted = true
+	return nil
+}
+
+// again says when to come back though nothing happened: when the verdict says so, and under
+// all events as a net once in an interval.
+func again(o *v1alpha1.Overlay, report sync.Report) time.Duration {
+	if o.Spec.Suspend {
+		return 0
+	}
+	net := jittered(o.Spec.Interval.Duration, string(o.UID))
+	if o.Spec.Substitute != nil && report.Verdict.Reason == v1alpha1.RenderFailedReason {
+		net = min(net, time.Minute) // a ConfigMap or Secret may be mended, and is not watched
+	}
+	if retry := report.Verdict.Retry; retry > 0 && retry < net {
+		return retry
+	}
+	return net
 }
 
 // settling tells how long to hold back a status that would only count on: while a rollout
@@ -168,10 +211,10 @@ func (r *Overlays) addFinalizer(ctx context.Context, o *v1alpha1.Overlay) error 
 // pass checks what stands before a pass, and makes it.
 func (r *Overlays) pass(ctx context.Context, o *v1alpha1.Overlay) sync.Report {
 	if v := r.denied(o); v != nil {
-		r.Syncer.Forget(sync.OwnerOf(o))
+		r.Syncer.Note(o, false)
 		return sync.Report{Verdict: *v}
 	}
-	r.Syncer.Note(o)
+	r.Syncer.Note(o, !o.Spec.Suspend)
 	if o.Spec.Suspend {
 		return sync.Report{Verdict: sync.Verdict{Reason: v1alpha1.SuspendedReason}}
 	}
@@ -226,7 +269,7 @@ func (r *Overlays) notReady(ctx context.Context, name types.NamespacedName) stri
 		return fmt.Sprintf("waiting for Overlay %s, which is not there", name)
 	}
 	if dep.Spec.Suspend {
-		if isReady(&dep) {
+		if wasReady(&dep) {
 			return ""
 		}
 		return fmt.Sprintf("waiting for Overlay %s, which is suspended and not Ready", name)

@@ -119,7 +119,11 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 	h.at, h.generation, h.err = time.Now(), repo.Generation, err
 	if err != nil {
 		h.failures++
-		h.source = r.lastGood(repo, h.source)
+		if good := r.lastGood(repo, h.source); good != h.source {
+			h.source = good
+			r.keep(name, h)
+			r.Moved(name)
+		}
 		log.FromContext(ctx).Info("fetch failed", "repository", name, "error", err.Error())
 		return h
 	}
@@ -164,13 +168,12 @@ func (r *Repositories) lastGood(repo *v1alpha1.Repository, source sync.Source) s
 	if source.Revision.Commit != "" || repo.Status.Revision == "" {
 		return source
 	}
-	revision := parseRevision(repo.Status.Revision)
+	revision := agent.ParseRevision(repo.Status.Revision)
 	tree, err := gitrepo.OpenTree(r.dir(repo), revision.Commit)
 	if err != nil {
 		return source
 	}
 	_ = tree.Close() // it was only opened to see whether it is there
-	r.Moved(client.ObjectKeyFromObject(repo))
 	return sync.Source{Dir: r.dir(repo), Revision: revision}
 }
 

@@ -1,20 +1,11 @@
 package controller
 
 import (
-	"strings"
-
-	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/sync"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-// parseRevision reads the string of a revision: main@sha1:<commit> or sha1:<commit>.
-func parseRevision(text string) agent.Revision {
-	name, commit, _ := strings.Cut(text, "sha1:")
-	return agent.Revision{Name: strings.TrimSuffix(name, "@"), Commit: commit}
-}
 
 // changed tells whether a verdict differs from the Ready condition in a way worth an event.
 func changed(conditions []metav1.Condition, v sync.Verdict) bool {

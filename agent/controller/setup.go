@@ -108,6 +108,11 @@ func isReady(o *v1alpha1.Overlay) bool {
 	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == o.Generation
 }
 
+// wasReady does not ask for which generation: suspending an Overlay makes a new one.
+func wasReady(o *v1alpha1.Overlay) bool {
+	return apimeta.IsStatusConditionTrue(o.Status.Conditions, v1alpha1.ReadyCondition)
+}
+
 func readyMessage(o *v1alpha1.Overlay) string {
 	if ready := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
 		return ready.Message

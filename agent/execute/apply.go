@@ -28,8 +28,8 @@ func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 	waiting := definitionsOnTheirWay(s, p)
 	var run agent.Run
 	for _, wave := range wavesOf(p, false) {
-		if wave[0].Wave == plan.WaveAdmission && len(notReached(run)) > 0 {
-			run.Outcomes = append(run.Outcomes, postpone(wave, "it comes last, after "+notReached(run)[0].Ref.String())...)
+		if wave[0].Wave == plan.WaveAdmission && len(run.Failures()) > 0 {
+			run.Outcomes = append(run.Outcomes, postpone(wave, "it comes last, after "+run.Failures()[0].Ref.String())...)
 			continue
 		}
 		run.Outcomes = append(run.Outcomes, each(ctx, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
@@ -48,6 +48,10 @@ func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 func Prune(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits) agent.Run {
 	var run agent.Run
 	for _, wave := range wavesOf(p, true) {
+		if first := comesFirst(p, wave[0].Wave); first != nil {
+			run.Outcomes = append(run.Outcomes, postpone(wave, "it goes after "+first.String())...)
+			continue
+		}
 		if first := stillThere(s, run); first != nil {
 			run.Outcomes = append(run.Outcomes, postpone(wave, "it goes after "+first.String())...)
 			continue
@@ -169,8 +173,8 @@ func replace(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outc
 	if err != nil {
 		return outcome(c, agent.Live{}, err)
 	}
-	if old != nil && string(old.GetUID()) == c.UID {
-		return postpone([]agent.Change{c}, "the old object is being deleted")[0]
+	if old != nil {
+		return postpone([]agent.Change{c}, "the old object is being deleted, or somebody made a new one meanwhile")[0]
 	}
 	live, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields)
 	return outcome(c, live, err)
@@ -200,6 +204,17 @@ func whatDrifted(ctx context.Context, s *cluster.Session, c agent.Change) string
 	return strings.Join(paths, ", ") + " changed by " + lastWriter(object)
 }
 
+// comesFirst names an object that is to go before those of a wave and cannot go yet: without
+// the controllers in the wave, its finalizers would never be dealt with.
+func comesFirst(p agent.Plan, wave int) *agent.Ref {
+	for _, v := range p.Violations {
+		if v.Verb == agent.Delete && plan.Wave(v.Ref.GroupKind()) > wave {
+			return &v.Ref
+		}
+	}
+	return nil
+}
+
 func stillThere(s *cluster.Session, run agent.Run) *agent.Ref {
 	for _, o := range run.Outcomes {
 		if o.Verb != agent.Delete {
@@ -226,14 +241,4 @@ func postpone(changes []agent.Change, why string) []agent.Outcome {
 		outcomes = append(outcomes, agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.NotReached, Class: agent.Waiting, Message: why})
 	}
 	return outcomes
-}
-
-func notReached(run agent.Run) []agent.Outcome {
-	var waiting []agent.Outcome
-	for _, o := range run.Outcomes {
-		if o.Result == agent.NotReached {
-			waiting = append(waiting, o)
-		}
-	}
-	return waiting
 }

@@ -71,6 +71,9 @@ func apply(f Facts, o agent.Object) decision {
 		}
 	}
 
+	if o.Options.Ignore && recorded {
+		return forget(change, "left alone from now on: sluice.dev/apply: never")
+	}
 	if o.Options.Ignore {
 		return keep(change, "left alone: sluice.dev/apply: never")
 	}
@@ -86,7 +89,7 @@ func apply(f Facts, o agent.Object) decision {
 	}
 	if !exists {
 		change.Verb, change.Reason = agent.Create, "new in Git"
-		if recorded && entry.Digest != "" {
+		if recorded && entry.Digest == o.Digest {
 			change.Reason = "changed in Git, and gone from the cluster"
 		}
 		if recorded && entry.Digest == o.Digest {
@@ -108,9 +111,9 @@ func apply(f Facts, o agent.Object) decision {
 		return wait(change, agent.Update, deletingMessage(live))
 	case o.Options.ApplyOnce:
 		return keep(change, "left as it is: sluice.dev/apply: once")
-	case !recorded || entry.Digest == "":
+	case !recorded || entry.Digest == "" && entry.Fields == "":
 		change.Reason = "in the cluster, not yet applied by this Overlay"
-		return replaceIfAsked(f, change)
+		return decision{change: change}
 	}
 
 	drifted := live.Fields != entry.Fields || live.Owner != f.Owner

@@ -162,7 +162,20 @@ func TestMake(t *testing.T) {
 1 to update, 0 unchanged`},
 		{"apply once", swap(settled(web), with(object(web, "d2"), func(o *agent.Options) { o.ApplyOnce = true })), `
 0 to do, 1 unchanged`},
-		{"apply never", swap(settled(web), with(object(web, "d2"), func(o *agent.Options) { o.Ignore = true })), `
+		{"apply never, after it was applied", swap(settled(web), with(object(web, "d2"), func(o *agent.Options) { o.Ignore = true })), `
+  forget Deployment/shop/web  (left alone from now on: sluice.dev/apply: never)
+1 to forget, 0 unchanged`},
+		{"interrupted between the delete and the create of a replace, though drift is only reported", change(settled(web), func(f *Facts) {
+			delete(f.Live, web)
+			f.Inventory[web] = agent.Entry{Version: "v1", Fields: "f1"}
+			f.Drift = v1alpha1.DriftReport
+		}), `
++ create Deployment/shop/web  (new in Git)
+1 to create, 0 unchanged`},
+		{"interrupted between an update and its record", change(settled(web), func(f *Facts) { f.Inventory[web] = agent.Entry{Version: "v1", Fields: "f1"} }), `
+~ update Deployment/shop/web  (changed in Git)
+1 to update, 0 unchanged`},
+		{"apply never", swap(change(settled(web), func(f *Facts) { f.Inventory = agent.Inventory{} }), with(object(web, "d2"), func(o *agent.Options) { o.Ignore = true })), `
 0 to do, 1 unchanged`},
 		{"no namespace where there must be one", change(settled(), func(f *Facts) {
 			f.Set = agent.NewSet([]agent.Object{object(agent.Ref{Kind: "ConfigMap", Name: "x"}, "d")})

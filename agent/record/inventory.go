@@ -76,6 +76,26 @@ func (i *Inventories) keep(owner agent.Owner, shards []shard) {
 	i.shards[owner] = shards
 }
 
+// Others counts the objects that other Overlays have on record in a namespace.
+func (i *Inventories) Others(ctx context.Context, owner agent.Owner, namespace string) (int, error) {
+	var list v1alpha1.InventoryList
+	if err := i.Reader.List(ctx, &list); err != nil {
+		return 0, fmt.Errorf("the inventories cannot be read: %w", err)
+	}
+	n := 0
+	for _, object := range list.Items {
+		if object.Namespace == owner.Namespace && object.Labels[v1alpha1.OverlayLabel] == owner.Name {
+			continue
+		}
+		for _, e := range object.Entries {
+			if e.Namespace == namespace {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
 // Forget drops what is remembered, so that the next Load reads the cluster.
 func (i *Inventories) Forget(owner agent.Owner) {
 	i.mu.Lock()

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,11 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay) error {
 	if err != nil {
 		return err
 	}
-	facts := gather(ctx, session, plan.Facts{
+	s.release(s.memory(owner))
+	facts := gather(ctx, session, s.Inventories, plan.Facts{
 		Owner: owner, Inventory: inventory, Prune: deletes(o), Farewell: true,
+		Revision:   lastRevision(o),
+		Claims:     claims{syncer: s, owner: owner, repository: o.RepositoryName().String()},
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
 	})
 	p := plan.Make(facts)
@@ -46,6 +50,11 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay) error {
 	session.Leave(owner)
 	s.Forget(owner)
 	return nil
+}
+
+// lastRevision is the one that the annotation sluice.dev/allow-prune has to name.
+func lastRevision(o *v1alpha1.Overlay) agent.Revision {
+	return agent.ParseRevision(cmp.Or(o.Status.AttemptedRevision, o.Status.Revision))
 }
 
 // deletes tells whether the objects go with the Overlay.

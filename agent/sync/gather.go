@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,12 +11,14 @@ import (
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
+	"github.com/sluice-dev/sluice/agent/record"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // gather reads the facts that a plan is made from. Watches have most of them; only objects
 // that no watch shows are asked for.
-func gather(ctx context.Context, session *cluster.Session, facts plan.Facts) plan.Facts {
+func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts) plan.Facts {
 	unseen := session.Watch(ctx, facts.Owner, needs(facts))
 	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]string{}
 	var ask []agent.Object
@@ -38,7 +39,7 @@ func gather(ctx context.Context, session *cluster.Session, facts plan.Facts) pla
 	for ref, err := range failed {
 		facts.Unknown[ref] = err.Error()
 	}
-	facts.Held = held(ctx, session, facts)
+	facts.Held = held(ctx, session, records, facts)
 	facts.Replaceable = replaceable(ctx, session, facts)
 	return facts
 }
@@ -114,8 +115,9 @@ func needs(facts plan.Facts) []cluster.Need {
 	return list
 }
 
-// held finds out what would go with the namespaces, CRDs and Profiles that left Git.
-func held(ctx context.Context, session *cluster.Session, facts plan.Facts) map[agent.Ref]string {
+// held finds out what would go with the namespaces, CRDs and Profiles that left Git. What it
+// cannot find out counts as held: nothing is deleted on the strength of an error.
+func held(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts) map[agent.Ref]string {
 	leaving := map[agent.Ref]bool{}
 	for ref := range facts.Inventory {
 		if _, wanted := find(facts.Set, ref); !wanted {
@@ -123,32 +125,36 @@ func held(ctx context.Context, session *cluster.Session, facts plan.Facts) map[a
 		}
 	}
 	found := map[agent.Ref]string{}
-	others := map[string]int{}
-	if slices.ContainsFunc(slices.Collect(maps.Keys(leaving)), func(r agent.Ref) bool { return r.Kind == "Namespace" && r.Group == "" }) {
-		others = session.Others(facts.Owner)
-	}
 	for ref := range leaving {
+		if _, exists := facts.Live[ref]; !exists {
+			continue
+		}
+		n, what, err := 0, "", error(nil)
 		switch ref.Group + "/" + ref.Kind {
 		case "/Namespace":
-			if n := others[ref.Name]; n > 0 {
-				found[ref] = fmt.Sprintf("%d objects of other Overlays in the namespace", n)
-			}
+			n, err = records.Others(ctx, facts.Owner, ref.Name)
+			what = "objects of other Overlays in the namespace"
 		case "kubeflow.org/Profile":
 			found[ref] = "the namespace " + ref.Name + " and all that its user has in it"
 		case "apiextensions.k8s.io/CustomResourceDefinition":
-			if n := instances(ctx, session, ref, facts.Inventory[ref].Version, leaving); n > 0 {
-				found[ref] = fmt.Sprintf("%d objects of that kind that did not leave Git with it", n)
-			}
+			n, err = instances(ctx, session, ref, facts.Inventory[ref].Version, leaving)
+			what = "objects of that kind that did not leave Git with it"
+		}
+		switch {
+		case err != nil:
+			found[ref] = "what cannot be counted now (" + err.Error() + ")"
+		case n > 0:
+			found[ref] = fmt.Sprintf("%d %s", n, what)
 		}
 	}
 	return found
 }
 
 // instances counts the objects of the kind that a CRD defines, other than those leaving too.
-func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, version string, leaving map[agent.Ref]bool) int {
+func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, version string, leaving map[agent.Ref]bool) (int, error) {
 	object, err := session.Get(ctx, crd, version)
 	if err != nil || object == nil {
-		return 0
+		return 0, err
 	}
 	var definition struct {
 		Spec struct {
@@ -160,21 +166,15 @@ func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, ver
 			}
 		}
 	}
-	text, err := json.Marshal(object.Object)
-	if err != nil || json.Unmarshal(text, &definition) != nil {
-		return 0
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &definition); err != nil {
+		return 0, err
 	}
 	for _, v := range definition.Spec.Versions {
-		if !v.Served {
-			continue
-		}
-		gvk := schema.GroupVersionKind{Group: definition.Spec.Group, Version: v.Name, Kind: definition.Spec.Names.Kind}
-		n, err := session.Instances(ctx, gvk, leaving)
-		if err == nil {
-			return n
+		if v.Served {
+			return session.Instances(ctx, schema.GroupVersionKind{Group: definition.Spec.Group, Version: v.Name, Kind: definition.Spec.Names.Kind}, leaving)
 		}
 	}
-	return 0
+	return 0, nil
 }
 
 // replaceable tries, without writing, the changed objects that ask to be replaced when they

@@ -54,7 +54,8 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 
 	set, failure := s.rendered(ctx, session, m, o, source, now)
 	if failure != nil {
-		news := s.claim(m, source.Revision.String(), nil)
+		// What may go better next time says nothing about what the overlay wants.
+		news := failure.Phase == Stalled && s.claim(m, source.Revision.String(), nil)
 		return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
 	}
 	set, kinds, err := scoped(session, set)
@@ -77,7 +78,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}, Digest: set.Digest, News: news})
 	}
 	facts.Kinds = kinds
-	facts = gather(ctx, session, facts)
+	facts = gather(ctx, session, s.Inventories, facts)
 	p := plan.Make(facts)
 
 	// What is about to be created is on record before it is: a crash leaves no orphan.
@@ -96,8 +97,13 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	}
 	m.remember(p, run, now)
 
-	count := take(session, set, p)
-	if count.total == count.healthy && len(run.Failures()) == 0 {
+	count := take(session, set, p, facts.Live)
+	allHealthy := count.total == count.healthy
+	if m.healthy && !allHealthy {
+		m.since = now // health was lost: it has spec.timeout to come back
+	}
+	m.healthy = allHealthy
+	if allHealthy && len(run.Failures()) == 0 && onlyDeletes(p.Violations) {
 		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, session, p, limits).Outcomes...)
 	}
 	if err := s.Inventories.Save(ctx, owner, recorded(intended, run)); err != nil {
@@ -105,6 +111,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	}
 
 	fights, rematch := waiting(m.fights, now)
+	maps.DeleteFunc(fights, func(ref agent.Ref, _ string) bool { return !drifts(p, ref) })
 	at := s.where(m)
 	verdict := judge(ending{
 		revision: source.Revision.String(), set: set, plan: p, run: run, census: count, fights: fights,
@@ -171,14 +178,17 @@ func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.
 	}, nil
 }
 
-// intend adds what a plan creates or takes over to an inventory, not yet as applied.
+// intend announces in an inventory what a plan is about to apply: the digest of what was
+// applied before is taken off first, for after a crash nobody could tell which of the two is
+// in the cluster.
 func intend(inventory agent.Inventory, p agent.Plan) agent.Inventory {
 	next := inventory.Clone()
 	for _, c := range p.Changes {
 		switch c.Verb {
 		case agent.Create, agent.Update, agent.Replace:
-			if _, known := next[c.Ref]; !known {
-				next[c.Ref] = agent.Entry{Version: c.Object.Version}
+			entry := next[c.Ref]
+			if entry.Digest != c.Object.Digest || entry.Version == "" {
+				next[c.Ref] = agent.Entry{Version: cmp.Or(entry.Version, c.Object.Version), Fields: entry.Fields}
 			}
 		}
 	}
@@ -198,6 +208,11 @@ func recorded(inventory agent.Inventory, run agent.Run) agent.Inventory {
 		}
 	}
 	return next
+}
+
+// drifts tells whether an object of a plan differs from Git by what somebody did to it.
+func drifts(p agent.Plan, ref agent.Ref) bool {
+	return slices.ContainsFunc(p.Changes, func(c agent.Change) bool { return c.Ref == ref && c.Drifted })
 }
 
 func applied(run agent.Run) int {
@@ -229,7 +244,7 @@ func (m *memory) remember(p agent.Plan, run agent.Run, now time.Time) {
 }
 
 // take counts the objects of a set by health.
-func take(session *cluster.Session, set agent.Set, p agent.Plan) census {
+func take(session *cluster.Session, set agent.Set, p agent.Plan, known map[agent.Ref]agent.Live) census {
 	var c census
 	for _, change := range p.Changes {
 		if change.Drifted && change.Verb == agent.Keep {
@@ -242,7 +257,9 @@ func take(session *cluster.Session, set agent.Set, p agent.Plan) census {
 		}
 		c.total++
 		live, seen := session.Seen(o.Ref)
-		if !seen {
+		if _, exists := known[o.Ref]; !seen && exists {
+			live.Health = agent.Health{Status: agent.Healthy} // there, but without our labels nothing watches it
+		} else if !seen {
 			live.Health = agent.Health{Status: agent.Missing, Message: "it is not in the cluster"}
 		}
 		sentence := fmt.Sprintf("%s is %s: %s", o.Ref, live.Health.Status, live.Health.Message)

@@ -45,7 +45,7 @@ func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1al
 		return agent.Plan{}, err
 	}
 	facts.Kinds = kinds
-	facts = gather(ctx, session, facts)
+	facts = gather(ctx, session, s.Inventories, facts)
 	facts.Claims = s.neighbours(ctx, session, o, others, source, facts)
 	return rehearse(ctx, session, plan.Make(facts)), nil
 }

@@ -39,6 +39,7 @@ type memory struct {
 	// since is when the objects were last changed, or first looked at: health has spec.timeout
 	// from then on.
 	since    time.Time
+	healthy  bool      // all objects were, at the last pass
 	checked  time.Time // of the last deep re-check
 	failures int       // passes in a row that failed
 	fights   map[agent.Ref]fight
@@ -80,15 +81,23 @@ func (s *Syncer) memory(owner agent.Owner) *memory {
 }
 
 // Note remembers that an Overlay exists and which Repository it follows, before its first
-// pass: until then, what it wants is not known, and nothing that it may want is pruned.
-func (s *Syncer) Note(o *v1alpha1.Overlay) {
+// pass: until then, what it wants is not known, and nothing that it may want is pruned. One
+// that is not at work (suspended, or denied) keeps what it has, and nobody waits for it.
+func (s *Syncer) Note(o *v1alpha1.Overlay, atWork bool) {
 	m := s.memory(OwnerOf(o))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.repository = o.RepositoryName().String()
-	if o.Spec.Suspend {
+	if !atWork {
 		m.repository = ""
 	}
+}
+
+// release notes that an Overlay is being deleted: it wants nothing any more.
+func (s *Syncer) release(m *memory) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.repository, m.wanted = "", map[agent.Ref]bool{}
 }
 
 // Forget drops everything remembered of an Overlay that is gone.
@@ -150,12 +159,13 @@ type claims struct {
 func (c claims) Wanted(ref agent.Ref) (agent.Owner, bool) {
 	c.syncer.mu.Lock()
 	defer c.syncer.mu.Unlock()
+	var found agent.Owner
 	for owner, m := range c.syncer.overlays {
-		if owner != c.owner && m.wanted[ref] {
-			return owner, true
+		if owner != c.owner && m.wanted[ref] && (found == (agent.Owner{}) || owner.String() < found.String()) {
+			found = owner // always the same one, or the message would change with every pass
 		}
 	}
-	return agent.Owner{}, false
+	return found, found != (agent.Owner{})
 }
 
 // Released tells whether owner is gone, or has looked at its newest revision and does not
@@ -173,13 +183,17 @@ func (c claims) Released(owner agent.Owner, ref agent.Ref) bool {
 	return m.wanted != nil && !m.wanted[ref]
 }
 
-// Settled tells whether every other Overlay of the Repository has looked at the revision. One
-// that cannot be rendered has looked: a broken neighbour must not stop pruning for ever.
+// Settled tells whether every other Overlay of the Repository has looked at the revision, or
+// at any if there is none. One that cannot be rendered has looked: a broken neighbour must not
+// stop pruning for ever.
 func (c claims) Settled() bool {
 	c.syncer.mu.Lock()
 	defer c.syncer.mu.Unlock()
 	for owner, m := range c.syncer.overlays {
-		if owner != c.owner && m.repository == c.repository && m.claimed != c.revision {
+		if owner == c.owner || m.repository != c.repository {
+			continue
+		}
+		if m.claimed == "" || c.revision != "" && m.claimed != c.revision {
 			return false
 		}
 	}

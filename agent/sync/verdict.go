@@ -42,13 +42,15 @@ type ending struct {
 	census   census
 	fights   map[agent.Ref]string
 	timeout  time.Duration
-	since    time.Duration // time since the objects were changed
-	wasReady bool          // it was Ready at this revision before
+	since    time.Duration     // time since the objects were changed
+	pending  []agent.Violation // deletes that wait for others; they keep nobody from being Ready
+	wasReady bool              // it was Ready at this revision before
 }
 
 // judge turns the ending of a pass into a verdict. The order of the questions is the order
 // of their importance to the reader.
 func judge(e ending) Verdict {
+	e.plan.Violations, e.pending = withoutPending(e.plan.Violations)
 	if refused := refusals(e.plan, false); len(refused) > 0 {
 		reason := v1alpha1.PlanRefusedReason
 		if onlyDeletes(refused) {
@@ -79,6 +81,9 @@ func judge(e ending) Verdict {
 		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: e.failures(left)}
 	}
 	message := fmt.Sprintf("Applied %s: %d objects, all healthy", agent.Short(e.revision), e.census.total)
+	if len(e.pending) > 0 {
+		message += fmt.Sprintf("; %d more are to be deleted: %s", len(e.pending), e.listing(e.pending))
+	}
 	if e.census.drifted > 0 {
 		return Verdict{Phase: Ready, Reason: v1alpha1.DriftedReason, Message: fmt.Sprintf("%s; %d differ from Git and are only reported", message, e.census.drifted)}
 	}
@@ -117,6 +122,20 @@ func (c census) worst() string {
 		list = append(list[:few:few], fmt.Sprintf("and %d more", len(list)-few))
 	}
 	return strings.Join(list, "; ")
+}
+
+// withoutPending parts the deletes that wait from everything else. An overlay is Ready while
+// an object of it goes away, or is about to be taken over by another overlay that may itself
+// wait for this one to be Ready.
+func withoutPending(violations []agent.Violation) (rest, pending []agent.Violation) {
+	for _, v := range violations {
+		if v.Verb == agent.Delete && v.Class == agent.Waiting {
+			pending = append(pending, v)
+		} else {
+			rest = append(rest, v)
+		}
+	}
+	return rest, pending
 }
 
 func refusals(p agent.Plan, waits bool) []agent.Violation {

@@ -33,8 +33,11 @@ func TestJudge(t *testing.T) {
 		{"refused deletes", begun(func(e *ending) {
 			e.plan.Violations = []agent.Violation{{Ref: web, Verb: agent.Delete, Message: "no"}}
 		}), Verdict{Failing, "PruneRefused", "Deployment/shop/web: no", 0}},
-		{"waiting for others", begun(func(e *ending) {
+		{"deletes that wait for others", begun(func(e *ending) {
 			e.plan.Violations = []agent.Violation{{Ref: web, Verb: agent.Delete, Message: "soon", Waits: true, Class: agent.Waiting}}
+		}), Verdict{Ready, "Succeeded", "Applied main@4f2a9c1: 2 objects, all healthy; 1 more are to be deleted: Deployment/shop/web: soon", 0}},
+		{"waiting for an object to go", begun(func(e *ending) {
+			e.plan.Violations = []agent.Violation{{Ref: web, Verb: agent.Update, Message: "soon", Waits: true, Class: agent.Waiting}}
 		}), Verdict{Progressing, "Progressing", "Deployment/shop/web: soon", 4 * time.Minute}},
 		{"waited too long", begun(func(e *ending) {
 			e.since = 6 * time.Minute
