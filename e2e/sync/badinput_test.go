@@ -455,6 +455,7 @@ func TestManyObjects(t *testing.T) {
 		t.Errorf("%d writes for a change of one object: %s", len(here), here)
 	}
 }
+
 // aliasBomb is 2 kB that stand for ten to the twelfth strings.
 func aliasBomb() string {
 	var b strings.Builder
@@ -464,4 +465,3 @@ func aliasBomb() string {
 	}
 	return b.String()
 }
-
