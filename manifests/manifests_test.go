@@ -257,7 +257,7 @@ func TestSelectorsMeet(t *testing.T) {
 // being cluster-admin, so it must not come with the right to edit a namespace.
 func TestTenantsCannotUseClusterAdmin(t *testing.T) {
 	install, admin := build(t, "install"), build(t, "cluster-admin")
-	const edit, binding = "ClusterRole/sluice-edit", "ClusterRoleBinding/sluice-agent-cluster-admin"
+	const edit, binding, deployment = "ClusterRole/sluice-edit", "ClusterRoleBinding/sluice-agent-cluster-admin", "Deployment/sluice-agent"
 	if !aggregates(read[rbacv1.ClusterRole](t, install, edit)) {
 		t.Error("manifests/install: who may edit a namespace may not write Overlays")
 	}
@@ -267,7 +267,20 @@ func TestTenantsCannotUseClusterAdmin(t *testing.T) {
 	if role := read[rbacv1.ClusterRoleBinding](t, admin, binding).RoleRef; role.Name != "cluster-admin" {
 		t.Errorf("the agent is bound to %s", role.Name)
 	}
+	args := func(objects manifest) []string {
+		return read[appsv1.Deployment](t, objects, deployment).Spec.Template.Spec.Containers[0].Args
+	}
+	if want := append(args(install), "--default-service-account=", "--no-cross-namespace-refs=false"); !slices.Equal(args(admin), want) {
+		t.Errorf("manifests/cluster-admin: the agent's arguments are %q, want %q", args(admin), want)
+	}
+	for _, flag := range []string{"--default-service-account=default", "--no-cross-namespace-refs"} {
+		if !slices.Contains(args(install), flag) {
+			t.Errorf("manifests/install: %s is missing: who may write an Overlay could work as the agent", flag)
+		}
+	}
 	delete(admin, binding)
+	delete(admin, deployment)
+	delete(install, deployment)
 	for name, text := range install {
 		if name != edit && string(admin[name]) != string(text) {
 			t.Errorf("manifests/cluster-admin changes %s", name)
