@@ -120,7 +120,7 @@ func TestPlatformAsComponents(t *testing.T) {
 	}
 
 	const links = "applications/centraldashboard/upstream/overlays/kserve/patches/configmap.yaml"
-	const dashboardBase = "applications/centraldashboard/upstream/base/kustomization.yaml"
+	dashboardParameters := []string{"applications/centraldashboard/upstream/base/kustomization.yaml", "applications/centraldashboard/upstream/overlays/istio/kustomization.yaml"}
 	dashboard := func() map[string]any {
 		data, _ := r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-config").Object["data"].(map[string]any)
 		return data
@@ -198,8 +198,11 @@ func TestPlatformAsComponents(t *testing.T) {
 		commit("fix it", gitserver.Change{Files: map[string]string{links: files[links]}})
 	})
 	t.Run("a renamed object", func(t *testing.T) {
-		commit("rename the parameters", gitserver.Change{Files: map[string]string{
-			dashboardBase: strings.ReplaceAll(files[dashboardBase], "name: centraldashboard-parameters", "name: centraldashboard-settings")}})
+		renamed := map[string]string{}
+		for _, file := range dashboardParameters {
+			renamed[file] = strings.ReplaceAll(files[file], "name: centraldashboard-parameters", "name: centraldashboard-settings")
+		}
+		commit("rename the parameters", gitserver.Change{Files: renamed})
 		r.Eventually("the old ConfigMap is gone", func() (bool, string) {
 			return r.Get("v1", "ConfigMap", "kubeflow", "centraldashboard-parameters") == nil, "it is there"
 		})
