@@ -79,7 +79,7 @@ func fieldsDigest(entries []metav1.ManagedFieldsEntry) string {
 			continue
 		}
 		var fields any
-		if err := json.Unmarshal(e.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &fields); err != nil {
 			return ""
 		}
 		canonical, err := json.Marshal(fields)

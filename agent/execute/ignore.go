@@ -146,7 +146,7 @@ func ownsAny(live *unstructured.Unstructured, pointers []string) bool {
 			continue
 		}
 		var owned map[string]any
-		if err := json.Unmarshal(e.FieldsV1.Raw, &owned); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &owned); err != nil {
 			return true
 		}
 		for _, p := range pointers {

@@ -383,8 +383,8 @@ func TestServersThatAnswerNonsense(t *testing.T) {
 		"too many":         {status(429), Network},
 		"teapot":           {status(418), Refused},
 		"gone":             {status(410), Refused},
-		"redirect to file": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) }, Refused},
-		"redirect circle":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), 302) }, Refused},
+		"redirect to file": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, Refused},
+		"redirect circle":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, Refused},
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
 			id := strings.Repeat("ab", 20)
 			first := id + " HEAD\x00agent=x\n"

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Kustomize still honours the fields it calls deprecated, and the platform uses them.
+
 package render
 
 import (

@@ -130,7 +130,8 @@ func runAgent(ctx context.Context, f agentFlags) error {
 
 // wire connects the two reconcilers with the pipeline.
 func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.Pool) error {
-	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")} //nolint:staticcheck // the new events API has no annotations
+	//lint:ignore SA1019 the recorder of the new events API takes no annotations, which Flux-style metadata is
+	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
 	measures := record.NewMetrics(metrics.Registry)
 	overlays := &controller.Overlays{Client: mgr.GetClient(), Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
 	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) { overlays.Notify(o) })
