@@ -374,17 +374,19 @@ func TestServersThatAnswerNonsense(t *testing.T) {
 		handler http.HandlerFunc
 		kind    Kind
 	}{
-		"a page":           {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>please log in</html>") }, Network},
-		"nothing":          {func(http.ResponseWriter, *http.Request) {}, Network},
-		"an error of git":  {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "0020ERR repository not found\n...") }, NotFound},
-		"another error":    {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "001bERR \x1b[31mno time now\n..") }, Refused},
-		"internal error":   {status(500), Network},
-		"unavailable":      {status(503), Network},
-		"too many":         {status(429), Network},
-		"teapot":           {status(418), Refused},
-		"gone":             {status(410), Refused},
-		"redirect to file": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, Refused},
-		"redirect circle":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, Refused},
+		"a page":          {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>please log in</html>") }, Network},
+		"nothing":         {func(http.ResponseWriter, *http.Request) {}, Network},
+		"an error of git": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "0020ERR repository not found\n...") }, NotFound},
+		"another error":   {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "001bERR \x1b[31mno time now\n..") }, Refused},
+		"internal error":  {status(500), Network},
+		"unavailable":     {status(503), Network},
+		"too many":        {status(429), Network},
+		"teapot":          {status(418), Refused},
+		"gone":            {status(410), Refused},
+		"redirect to file": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		}, Refused},
+		"redirect circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, Refused},
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
 			id := strings.Repeat("ab", 20)
 			first := id + " HEAD\x00agent=x\n"

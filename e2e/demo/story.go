@@ -21,7 +21,7 @@ var story = []step{
 	},
 	{
 		"A push is all it takes",
-		"One line changes in Git. Only the overlay it belongs to is rendered, and only the objects that differ are written.",
+		"One line changes in Git. Only the objects that differ are written, and the overlays it does not touch are left alone.",
 		(*demo).change,
 	},
 	{

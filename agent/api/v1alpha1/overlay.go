@@ -260,7 +260,7 @@ type OverlayStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// Revision is the last revision that changed this Overlay's objects and was applied in full.
-	// A later commit that leaves them alone does not change it; see the Repository's
+	// A later commit that leaves them alone does not change it by itself; see the Repository's
 	// status.syncedRevision.
 	// +optional
 	Revision string `json:"revision,omitempty"`

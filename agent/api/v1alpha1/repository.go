@@ -26,7 +26,7 @@ type RepositorySpec struct {
 	Ref *RepositoryRef `json:"ref,omitempty"`
 
 	// Interval between two looks at the remote, at least 1s. A look is one request that lists the
-	// references; commits are transferred only when the wanted one moved. A webhook or the
+	// references; commits are transferred only when the wanted one moved. The
 	// annotation reconcile.fluxcd.io/requestedAt makes the agent look at once. Default 1m.
 	// +kubebuilder:default="1m"
 	// +kubebuilder:validation:Type=string
