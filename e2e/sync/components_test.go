@@ -152,15 +152,12 @@ func TestPlatformAsComponents(t *testing.T) {
 			t.Fatal("the web app is not there to begin with")
 		}
 		commit("remove the volumes web app", gitserver.Change{Files: map[string]string{"web-apps/kustomization.yaml": webAppsKustomization(webApps[1:])}})
-		r.Eventually("the web app is gone", func() (bool, string) {
-			return r.Get("apps/v1", "Deployment", "kubeflow", "volumes-web-app-deployment") == nil, "it is there"
+		r.Eventually("the web app and its account are gone", func() (bool, string) {
+			return r.Get("apps/v1", "Deployment", "kubeflow", "volumes-web-app-deployment") == nil &&
+				r.Get("v1", "ServiceAccount", "kubeflow", "volumes-web-app-service-account") == nil, "they are there"
 		})
 	})
 	t.Run("a moved object", func(t *testing.T) {
-		account := r.Get("v1", "ServiceAccount", "kubeflow", "volumes-web-app-service-account")
-		if account != nil {
-			t.Fatal("the account should have gone with its web app")
-		}
 		uid := r.Get("apps/v1", "Deployment", "kubeflow", "jupyter-web-app-deployment").GetUID()
 		dashboardPath := pathOf(list, "centraldashboard-oauth2-proxy")
 		moved := files[dashboardPath+"/kustomization.yaml"]
