@@ -23,11 +23,37 @@ func (s *Session) Apply(ctx context.Context, o agent.Object, manager string, for
 	if err != nil {
 		return agent.Live{}, err
 	}
+	s.beginWrite(o.Ref)
+	defer s.endWrite(o.Ref)
 	got, err := client.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(manager, force, false))
 	if err != nil {
 		return agent.Live{}, explain(o.Ref, s.account, err)
 	}
 	return s.observe(o.Ref, got), nil
+}
+
+// write is a write under way. A watch may tell that the object is gone before the answer to
+// the write is here; then the answer must not bring it back to mind.
+type write struct {
+	count int
+	lost  uint64 // version at which it was gone
+}
+
+func (s *Session) beginWrite(ref agent.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing[ref] == nil {
+		s.writing[ref] = &write{}
+	}
+	s.writing[ref].count++
+}
+
+func (s *Session) endWrite(ref agent.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing[ref].count--; s.writing[ref].count == 0 {
+		delete(s.writing, ref)
+	}
 }
 
 // observe takes an own write into what is known, ahead of the watch. The health of an object
@@ -37,6 +63,10 @@ func (s *Session) observe(ref agent.Ref, got *metav1.PartialObjectMetadata) agen
 	via := watchKey{GroupKind: ref.GroupKind()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w := s.writing[ref]; w != nil && w.lost > live.ResourceVersion {
+		go s.notify(live.Owner) // it is gone already: that is for the next pass
+		return live
+	}
 	before, known := s.seen[ref]
 	if known {
 		via = before.via

@@ -92,7 +92,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 	}
 	s := &Session{
 		account: account, mapper: c.mapper, dynamic: dyn, metadata: metaClient, notify: c.notify,
-		seen: map[agent.Ref]sighting{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
+		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
 	}
 	c.sessions[name] = s
 	return s, nil
@@ -108,6 +108,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	seen    map[agent.Ref]sighting
+	writing map[agent.Ref]*write
 	watches map[watchKey]*watcher
 	needs   map[agent.Owner]map[watchKey]bool
 }

@@ -323,6 +323,9 @@ func same(a, b agent.Live) bool {
 
 func (s *Session) lose(ref agent.Ref, version uint64) {
 	s.mu.Lock()
+	if w := s.writing[ref]; w != nil {
+		w.lost = max(w.lost, version)
+	}
 	before, known := s.seen[ref]
 	if known && before.live.ResourceVersion > version {
 		known = false
@@ -342,6 +345,11 @@ func (s *Session) loseOthers(via watchKey, present map[agent.Ref]bool, version u
 	s.mu.Lock()
 	for ref, seen := range s.seen {
 		if seen.via == via && !present[ref] && seen.live.ResourceVersion <= version {
+			lost = append(lost, ref)
+		}
+	}
+	for ref := range s.writing {
+		if _, known := s.seen[ref]; !known && !present[ref] && ref.GroupKind() == via.GroupKind && (via.namespace == "" || via.namespace == ref.Namespace) {
 			lost = append(lost, ref)
 		}
 	}
