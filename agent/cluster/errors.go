@@ -84,7 +84,7 @@ func classify(err error) agent.Class {
 	case apierrors.IsForbidden(err):
 		return agent.Forbidden
 	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "request is too large"), strings.Contains(text, "trying to send message larger than max"),
-		strings.Contains(text, "may not be more than 262144 bytes"):
+		strings.Contains(text, "may not be more than 262144 bytes"), strings.Contains(text, "may not be more than 1048576 bytes"): // annotations, data
 		return agent.TooLarge
 	case apierrors.IsInvalid(err) && immutable.MatchString(text):
 		return agent.Immutable
@@ -130,7 +130,7 @@ func advise(class agent.Class, ref agent.Ref, account Account, err error) string
 	case agent.Forbidden:
 		return fmt.Sprintf("%s may not do this: %s", account, said)
 	case agent.TooLarge:
-		return "the object is larger than the API server takes (about 1.5 MB for a stored object, 3 MB for a request): split it, or keep large data elsewhere"
+		return "the object is larger than the API server takes (1 MB of data in a ConfigMap or Secret, about 1.5 MB for a stored object, 3 MB for a request): split it, or keep large data elsewhere"
 	case agent.Unavailable:
 		return "the API server or something behind it does not answer: " + said
 	}
