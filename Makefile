@@ -7,7 +7,8 @@ export GOFLAGS     := -trimpath
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ONCE    ?=
 
-# The race detector needs a C compiler; where there is none, the tests run without it.
+# The race detector needs a C compiler; where there is none, the tests run without it. Renders
+# of the whole platform run without it in any case: they are one goroutine and much memory.
 RACE := $(if $(shell command -v gcc),CGO_ENABLED=1 go test -race,go test)
 
 .PHONY: help
@@ -21,7 +22,8 @@ demo: tools ## a real control plane, Git and the agent at work; ONCE=1 plays the
 .PHONY: test
 test: tools vet ## all tests: unit, scenarios, end to end
 	go run ./e2e/prepare
-	$(RACE) -timeout 20m ./agent/... ./manifests/...
+	$(RACE) -short -timeout 20m ./agent/... ./manifests/...
+	go test -timeout 20m ./agent/render
 	go test -timeout 30m ./cmd/...
 	go test -count=1 -p 1 -timeout 60m ./e2e/...
 

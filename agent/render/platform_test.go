@@ -17,6 +17,9 @@ import (
 // platform unpacks the real Kubeflow platform, which lies beside the checkout.
 func platform(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the whole platform is left out with -short")
+	}
 	archive, err := filepath.Abs("../../../shared/kubeflow/platform.tar.gz")
 	if err != nil {
 		t.Fatal(err)
