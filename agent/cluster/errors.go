@@ -129,6 +129,10 @@ func advise(class agent.Class, ref agent.Ref, account Account, err error) string
 		return "the cluster does not serve this kind (yet): it is tried again as soon as it does"
 	case agent.Forbidden:
 		return fmt.Sprintf("%s may not do this: %s", account, said)
+	case agent.Invalid:
+		if strings.Contains(said, "field not declared in schema") {
+			said += ": mend its spelling, or take it out"
+		}
 	case agent.TooLarge:
 		return "the object is larger than the API server takes (1 MB of data in a ConfigMap or Secret, about 1.5 MB for a stored object, 3 MB for a request): split it, or keep large data elsewhere"
 	case agent.Unavailable:
@@ -176,7 +180,8 @@ func managerName(message string) string {
 // brief is the API server's message, cut to a length that fits a condition.
 func brief(err error) string {
 	const most = 600
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text, _, _ := strings.Cut(err.Error(), "@@") // a diff of Go structs follows, which tells users nothing
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > most {
 		text = text[:most] + "…"
 	}

@@ -232,6 +232,9 @@ func (r *Overlays) whyNoSource(ctx context.Context, name types.NamespacedName) s
 	if err := r.Client.Get(ctx, name, &repo); apierrors.IsNotFound(err) {
 		return fmt.Sprintf("Repository %s is not there: create it, or name another in spec.repositoryRef", name)
 	}
+	if err := r.Repositories.Failure(name); err != nil {
+		return fmt.Sprintf("Repository %s cannot be fetched: %s", name, err)
+	}
 	return fmt.Sprintf("Repository %s has not been fetched yet", name)
 }
 

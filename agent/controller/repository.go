@@ -64,6 +64,13 @@ func (r *Repositories) Source(name types.NamespacedName) (sync.Source, bool) {
 	return h.source, known && h.source.Revision.Commit != ""
 }
 
+// Failure returns why the last look at a Repository failed; nil if it did not.
+func (r *Repositories) Failure(name types.NamespacedName) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.heads[name].err
+}
+
 // Wake has a Repository reconciled soon, without a look at the remote.
 func (r *Repositories) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
 
@@ -85,6 +92,9 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	h := r.head(req.NamespacedName)
 	if r.due(h, &repo, requested) {
 		h = r.look(ctx, &repo, h)
+		if ctx.Err() != nil {
+			return ctrl.Result{}, nil // the agent is being stopped: what was cut off is no failure
+		}
 		h.requested = requested
 		r.keep(req.NamespacedName, h)
 	}
@@ -118,7 +128,10 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 	r.Metrics.Fetched(time.Since(start), fetched.Changed, fetched.Bytes, err)
 	h.at, h.generation, h.err = time.Now(), repo.Generation, err
 	if err != nil {
-		h.failures++
+		if h.failures++; h.failures == 1 && h.source.Revision.Commit == "" {
+			r.keep(name, h)
+			r.Moved(name) // the Overlays say why there is nothing to apply
+		}
 		if good := r.lastGood(repo, h.source); good != h.source {
 			h.source = good
 			r.keep(name, h)

@@ -57,8 +57,12 @@ func lastRevision(o *v1alpha1.Overlay) agent.Revision {
 	return agent.ParseRevision(cmp.Or(o.Status.AttemptedRevision, o.Status.Revision))
 }
 
-// deletes tells whether the objects go with the Overlay.
+// deletes tells whether the objects go with the Overlay. Those of a suspended one stay: suspend
+// promises that nothing is done to them.
 func deletes(o *v1alpha1.Overlay) bool {
+	if o.Spec.Suspend {
+		return false
+	}
 	switch o.Spec.DeletionPolicy {
 	case v1alpha1.DeletionOrphan:
 		return false

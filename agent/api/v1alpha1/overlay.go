@@ -84,7 +84,8 @@ type OverlaySpec struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// Suspend stops all work on this Overlay: no commits, no drift correction, no pruning.
+	// Suspend stops all work on this Overlay: no commits, no drift correction, no pruning. When it
+	// is deleted while it is suspended, its objects stay, without ownership labels.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
