@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
@@ -45,7 +46,7 @@ func TestRenderPrintsWhatKustomizeDoes(t *testing.T) {
 		if err := printObjects(&got, "yaml", objects); err != nil {
 			t.Fatal(err)
 		}
-		built, err := krusty.MakeKustomizer(&krusty.Options{Reorder: krusty.ReorderOptionUnspecified}).Run(filesys.MakeFsOnDisk(), filepath.Join(root, dir))
+		built, err := krusty.MakeKustomizer(&krusty.Options{Reorder: krusty.ReorderOptionUnspecified, PluginConfig: types.DisabledPluginConfig()}).Run(filesys.MakeFsOnDisk(), filepath.Join(root, dir))
 		if err != nil {
 			t.Fatal(err)
 		}
