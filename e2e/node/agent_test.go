@@ -67,7 +67,10 @@ func TestAgentInACluster(t *testing.T) {
 	s.wantNoSurprises()
 
 	s.step("kubectl apply -k manifests/cluster-admin; now it may")
+	refused := s.pod()
 	s.kubectl("apply", "-k", "../../manifests/cluster-admin")
+	s.rolledOut() // its arguments change
+	s.kubectl("wait", "--for=delete", "pod/"+refused, "-n", system, "--timeout=2m")
 	s.kubectl("annotate", "overlay", "bare", "-n", team, "--overwrite", "reconcile.fluxcd.io/requestedAt="+time.Now().String())
 	s.wait("overlay/bare", "condition=Ready")
 	s.wait("configmap/bare", "jsonpath={.data.text}=bare")
