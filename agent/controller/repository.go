@@ -165,10 +165,11 @@ func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository) (gi
 	if err != nil {
 		return gitrepo.Fetched{}, err
 	}
-	return mirror.Fetch(ctx, remote, want(repo.Spec.Ref))
+	return mirror.Fetch(ctx, remote, Want(repo.Spec.Ref))
 }
 
-func want(ref *v1alpha1.RepositoryRef) gitrepo.Want {
+// Want is the commit that a Repository's spec.ref selects; nil is the remote's HEAD.
+func Want(ref *v1alpha1.RepositoryRef) gitrepo.Want {
 	if ref == nil {
 		return gitrepo.Want{}
 	}

@@ -11,15 +11,16 @@ import (
 // OverlayStatus writes the status of an Overlay as one patch, or not at all if before has it
 // already. The patch holds what changed and nothing else, so it never undoes another writer.
 func OverlayStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.Overlay) error {
-	if equality.Semantic.DeepEqual(before.Status, after.Status) {
-		return nil
-	}
-	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFrom(before), client.FieldOwner(v1alpha1.FieldManager)))
+	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
 }
 
 // RepositoryStatus does the same for a Repository.
 func RepositoryStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.Repository) error {
-	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
+}
+
+func patchStatus(ctx context.Context, c client.StatusClient, before, after client.Object, same bool) error {
+	if same {
 		return nil
 	}
 	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFrom(before), client.FieldOwner(v1alpha1.FieldManager)))

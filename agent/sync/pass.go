@@ -118,7 +118,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
 		wasReady: at.ready && at.revision == source.Revision.String(),
 	})
-	verdict.Retry = soonest(verdict.Retry, rematch, s.retry(m, verdict, p, run), o.Spec.Interval.Duration-now.Sub(m.checked))
+	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run), o.Spec.Interval.Duration-now.Sub(m.checked))
 	return s.conclude(m, o, source, Report{
 		Verdict: verdict, Plan: p, Run: run, Digest: set.Digest, News: news,
 		Objects:   v1alpha1.ObjectCounts{Total: int32(count.total), Healthy: int32(count.healthy), Drifted: int32(count.drifted)},
@@ -285,7 +285,7 @@ const (
 
 // retry says when a pass that did not reach its end is tried again: sooner for what may pass
 // by itself, later for what somebody has to mend.
-func (s *Syncer) retry(m *memory, v Verdict, p agent.Plan, run agent.Run) time.Duration {
+func (m *memory) retry(p agent.Plan, run agent.Run) time.Duration {
 	failed := run.Failures()
 	if len(failed) == 0 && len(p.Violations) == 0 {
 		m.failures = 0

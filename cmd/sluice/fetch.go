@@ -7,6 +7,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/controller"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/sync"
 	corev1 "k8s.io/api/core/v1"
@@ -44,11 +45,7 @@ func fetchInto(ctx context.Context, dir string, remote gitrepo.Remote, repo *v1a
 	}
 	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
 	defer cancel()
-	want := gitrepo.Want{}
-	if ref := repo.Spec.Ref; ref != nil {
-		want = gitrepo.Want{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
-	}
-	return mirror.Fetch(ctx, remote, want)
+	return mirror.Fetch(ctx, remote, controller.Want(repo.Spec.Ref))
 }
 
 // remote reads the Secrets that a Repository names.
