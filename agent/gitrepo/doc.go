@@ -7,6 +7,9 @@
 // files out, follow a link, write to the remote, keep global state, or put a credential
 // into an error.
 //
+// [CloneTree] reads the files of a commit in a clone that somebody else keeps, for a command
+// line that works on one.
+//
 // # Fetching
 //
 // [Mirror.Fetch] asks the remote for its references, one round trip, and looks the wanted

@@ -80,8 +80,12 @@ func readTips(dir string) ([]plumbing.Hash, error) {
 	return tips, nil
 }
 
-// markDamaged notes that a repository could not be read, for the next fetch to replace it.
+// markDamaged notes that a repository could not be read, for the next fetch to replace it. A
+// clone, which has no generation, is left to its owner.
 func markDamaged(dir string) {
+	if dir == "" {
+		return
+	}
 	if f, err := os.OpenFile(filepath.Join(dir, damagedFile), os.O_CREATE, 0o600); err == nil {
 		f.Close()
 	}

@@ -23,11 +23,13 @@ var (
 // maxChain bounds a chain of deltas; git itself writes no longer ones.
 const maxChain = 4095
 
-// store reads objects from the packs of one directory. It sees the packs that were there
-// when it was opened, keeps their files open, and may be used from several goroutines.
+// store reads objects from the packs of one directory, or from a clone. It sees the packs that
+// were there when it was opened, keeps their files open, and may be used from several
+// goroutines.
 type store struct {
 	packs []*pack
 	bases baseCache
+	clone *clone // instead of packs
 }
 
 // openStore opens all packs of a repository.
@@ -82,6 +84,9 @@ func (s *store) has(id plumbing.Hash) bool {
 
 // read returns an object of at most limit bytes.
 func (s *store) read(id plumbing.Hash, limit int64) (plumbing.ObjectType, []byte, error) {
+	if s.clone != nil {
+		return s.clone.read(id, limit)
+	}
 	p, offset, ok := s.find(id)
 	if !ok {
 		return 0, nil, errMissing
@@ -148,8 +153,11 @@ func (s *store) base(p *pack, e entry, limit int64, depth int) (plumbing.ObjectT
 	return kind, content, err
 }
 
-// size returns the type and size of an object without reading all of it.
+// size returns the size of an object without reading all of it.
 func (s *store) size(id plumbing.Hash) (int64, error) {
+	if s.clone != nil {
+		return s.clone.size(id)
+	}
 	p, offset, ok := s.find(id)
 	if !ok {
 		return 0, errMissing

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/spf13/cobra"
@@ -104,9 +105,8 @@ func atRevision(name, revision string) (agent.Tree, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	tree, err := openGitTree(commit)
 	below := strings.TrimPrefix(strings.TrimPrefix(full, above), string(filepath.Separator))
-	return tree, path.Join(at.path, filepath.ToSlash(below)), err
+	return gitrepo.CloneTree(repo.Storer, commit), path.Join(at.path, filepath.ToSlash(below)), nil
 }
 
 // build renders a directory and puts the objects in the order of kustomize build.

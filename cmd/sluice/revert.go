@@ -18,6 +18,7 @@ import (
 	"github.com/go-git/go-git/v5/utils/merkletrie"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/render"
 	agentsync "github.com/sluice-dev/sluice/agent/sync"
 )
@@ -232,13 +233,9 @@ func idAt(c *object.Commit, name string) plumbing.Hash {
 func (v revert) left(p proposal, o *v1alpha1.Overlay) ([]string, error) {
 	read := map[string]bool{}
 	for _, c := range []*object.Commit{v.target, p.commit} {
-		tree, err := openGitTree(c)
-		if err != nil {
-			return nil, err
-		}
 		spec := agentsync.SpecOf(o, nil)
 		spec.Substitute = nil // it changes values, not what is read
-		if _, err := render.Build(tracing{tree, &sync.Mutex{}, read}, spec, render.DefaultLimits()); err != nil {
+		if _, err := render.Build(tracing{gitrepo.CloneTree(v.clone.Storer, c), &sync.Mutex{}, read}, spec, render.DefaultLimits()); err != nil {
 			return nil, err
 		}
 	}
