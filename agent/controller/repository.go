@@ -17,7 +17,6 @@ import (
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/sync"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -124,7 +123,7 @@ func pause(h head, repo *v1alpha1.Repository) time.Duration {
 func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h head) head {
 	start := time.Now()
 	name := client.ObjectKeyFromObject(repo)
-	fetched, err := r.fetch(ctx, repo)
+	fetched, err := gitrepo.FetchRepository(ctx, r.dir(repo), repo, r.Secrets, r.AllowInsecure)
 	r.Metrics.Fetched(time.Since(start), fetched.Changed, fetched.Bytes, err)
 	h.at, h.generation, h.err = time.Now(), repo.Generation, err
 	if err != nil {
@@ -151,31 +150,6 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 	return h
 }
 
-func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository) (gitrepo.Fetched, error) {
-	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
-	defer cancel()
-	if err := gitrepo.CheckURL(repo.Spec.URL, r.AllowInsecure); err != nil {
-		return gitrepo.Fetched{}, err
-	}
-	remote, err := r.remote(ctx, repo)
-	if err != nil {
-		return gitrepo.Fetched{}, err
-	}
-	mirror, err := gitrepo.Open(r.dir(repo))
-	if err != nil {
-		return gitrepo.Fetched{}, err
-	}
-	return mirror.Fetch(ctx, remote, Want(repo.Spec.Ref))
-}
-
-// Want is the commit that a Repository's spec.ref selects; nil is the remote's HEAD.
-func Want(ref *v1alpha1.RepositoryRef) gitrepo.Want {
-	if ref == nil {
-		return gitrepo.Want{}
-	}
-	return gitrepo.Want{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
-}
-
 // lastGood finds the revision on record in the mirror when the remote cannot be reached right
 // after a start, so that drift is still corrected while Git is down.
 func (r *Repositories) lastGood(repo *v1alpha1.Repository, source sync.Source) sync.Source {
@@ -189,41 +163,6 @@ func (r *Repositories) lastGood(repo *v1alpha1.Repository, source sync.Source) s
 	}
 	_ = tree.Close() // it was only opened to see whether it is there
 	return sync.Source{Dir: r.dir(repo), Revision: revision}
-}
-
-// remote reads the Secrets that a Repository names.
-func (r *Repositories) remote(ctx context.Context, repo *v1alpha1.Repository) (gitrepo.Remote, error) {
-	remote := gitrepo.Remote{URL: repo.Spec.URL}
-	if ref := repo.Spec.SecretRef; ref != nil {
-		data, err := r.secret(ctx, repo.Namespace, ref.Name)
-		if err != nil {
-			return remote, err
-		}
-		if remote.Auth, err = gitrepo.ReadAuth(data, repo.Spec.URL); err != nil {
-			return remote, fmt.Errorf("Secret %s/%s: %w", repo.Namespace, ref.Name, err)
-		}
-	}
-	if ref := repo.Spec.ProxySecretRef; ref != nil {
-		data, err := r.secret(ctx, repo.Namespace, ref.Name)
-		if err != nil {
-			return remote, err
-		}
-		if remote.Proxy, err = gitrepo.ReadProxy(data); err != nil {
-			return remote, fmt.Errorf("Secret %s/%s: %w", repo.Namespace, ref.Name, err)
-		}
-	}
-	return remote, nil
-}
-
-func (r *Repositories) secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-	var secret corev1.Secret
-	if err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, &gitrepo.Error{Kind: gitrepo.Invalid, Message: fmt.Sprintf("Secret %s/%s is not there: create it, or name another in spec.secretRef or spec.proxySecretRef", namespace, name)}
-		}
-		return nil, fmt.Errorf("Secret %s/%s cannot be read: %w", namespace, name, err)
-	}
-	return secret.Data, nil
 }
 
 // report writes what is known into the status.

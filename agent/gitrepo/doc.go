@@ -7,6 +7,9 @@
 // files out, follow a link, write to the remote, keep global state, or put a credential
 // into an error.
 //
+// [FetchRepository] takes the Remote and the Want from a Repository object, and is the one
+// place that reads the Secrets that it names.
+//
 // [CloneTree] reads the files of a commit in a clone that somebody else keeps, for a command
 // line that works on one.
 //

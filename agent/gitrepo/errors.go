@@ -51,7 +51,8 @@ func (k Kind) Temporary() bool {
 	return k == Timeout || k == Network || k == Storage || k == NotFetched
 }
 
-// Error is the error of everything in this package but the files of a Tree.
+// Error is the error of everything in this package but the files of a Tree, and Secrets that
+// the API server does not give out.
 type Error struct {
 	Kind Kind
 	// URL is the remote without credentials; empty when no remote was involved.

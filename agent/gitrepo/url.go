@@ -22,7 +22,7 @@ func CheckURL(url string, allowInsecure bool) error {
 		return err
 	}
 	if insecure := ep.Protocol == "http" || ep.Protocol == "file"; insecure && !allowInsecure {
-		return &Error{Kind: Invalid, URL: stripURL(url), Message: "the scheme " + ep.Protocol + " is not allowed; use https or ssh, or start the agent so that it allows insecure repositories"}
+		return &Error{Kind: Invalid, URL: stripURL(url), Message: "the scheme " + ep.Protocol + " is not encrypted; use https or ssh, or allow it with --allow-insecure-git"}
 	}
 	return nil
 }
