@@ -20,8 +20,8 @@ var floors = map[string]int{
 	"agent/gitrepo": 2, "agent/render": 2, "agent/cluster": 2, "agent/record": 2,
 	"agent/execute":    3,
 	"agent/sync":       4,
-	"agent/controller": 5,
-	"cmd/sluice":       6,
+	"agent/controller": 5, "agent/validate": 5,
+	"cmd/sluice": 6,
 }
 
 func TestImportsGoDown(t *testing.T) {

@@ -85,3 +85,14 @@ func TestFetchRepository(t *testing.T) {
 		})
 	}
 }
+
+func TestAddress(t *testing.T) {
+	for _, url := range []string{
+		"https://git.example.com/ml/platform.git", "https://git.example.com/ml/platform/", "ssh://git@GIT.example.com/ml/platform.git",
+		"git@git.example.com:ml/platform.git", "git@git.example.com:/ml/platform",
+	} {
+		if got := Address(url); got != "git.example.com/ml/platform" {
+			t.Errorf("Address(%q) = %q", url, got)
+		}
+	}
+}

@@ -70,3 +70,15 @@ func checkParts(u *url.URL) string {
 	}
 	return ""
 }
+
+// Address is where a repository is, without what differs between ways to reach it: scheme,
+// user and the suffix .git. Two URLs with the same one lead to the same repository.
+func Address(url string) string {
+	if _, rest, found := strings.Cut(url, "://"); found {
+		url = rest
+	} else {
+		url = strings.Replace(url, ":", "/", 1) // git@host:path
+	}
+	host, name, _ := strings.Cut(url, "/")
+	return strings.ToLower(host[strings.LastIndex(host, "@")+1:]) + "/" + strings.TrimSuffix(strings.Trim(name, "/"), ".git")
+}

@@ -46,6 +46,26 @@ func locate(name string) (place, error) {
 	}
 }
 
+// remotes are the URLs that a clone has for itself, as far as it can be read.
+func (p place) remotes() []string {
+	if !p.inGit {
+		return nil
+	}
+	clone, err := openClone(p.root)
+	if err != nil {
+		return nil
+	}
+	remotes, err := clone.Remotes()
+	if err != nil {
+		return nil
+	}
+	var urls []string
+	for _, remote := range remotes {
+		urls = append(urls, remote.Config().URLs...)
+	}
+	return urls
+}
+
 // openClone opens the repository at a root, which may be a linked work tree.
 func openClone(root string) (*git.Repository, error) {
 	repo, err := git.PlainOpenWithOptions(root, &git.PlainOpenOptions{EnableDotGitCommonDir: true})

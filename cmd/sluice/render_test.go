@@ -59,14 +59,3 @@ func TestRenderPrintsWhatKustomizeDoes(t *testing.T) {
 		}
 	}
 }
-
-func TestNormalURL(t *testing.T) {
-	for _, url := range []string{
-		"https://git.example.com/ml/platform.git", "https://git.example.com/ml/platform/", "ssh://git@GIT.example.com/ml/platform.git",
-		"git@git.example.com:ml/platform.git", "git@git.example.com:/ml/platform",
-	} {
-		if got := normalURL(url); got != "git.example.com/ml/platform" {
-			t.Errorf("normalURL(%q) = %q", url, got)
-		}
-	}
-}

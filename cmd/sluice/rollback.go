@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -178,27 +179,15 @@ func remoteOf(clone *git.Repository, url string) string {
 		return "origin"
 	}
 	for _, remote := range remotes {
-		if slices.ContainsFunc(remote.Config().URLs, func(u string) bool { return normalURL(u) == normalURL(url) }) {
+		if slices.ContainsFunc(remote.Config().URLs, func(u string) bool { return gitrepo.Address(u) == gitrepo.Address(url) }) {
 			return remote.Config().Name
 		}
 	}
 	return "origin"
 }
 
-// normalURL is a repository's address without what differs between ways to reach it: scheme,
-// user and the suffix .git.
-func normalURL(url string) string {
-	if _, rest, found := strings.Cut(url, "://"); found {
-		url = rest
-	} else {
-		url = strings.Replace(url, ":", "/", 1) // git@host:path
-	}
-	host, name, _ := strings.Cut(url, "/")
-	return strings.ToLower(host[strings.LastIndex(host, "@")+1:]) + "/" + strings.TrimSuffix(strings.Trim(name, "/"), ".git")
-}
-
 func howToPropose(url, branch, into string) string {
-	switch host, _, _ := strings.Cut(normalURL(url), "/"); {
+	switch host, _, _ := strings.Cut(gitrepo.Address(url), "/"); {
 	case host == "github.com":
 		return fmt.Sprintf("gh pr create --head %s --base %s --fill", branch, into)
 	case strings.Contains(host, "gitlab"):

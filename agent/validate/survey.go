@@ -1,12 +1,14 @@
-package main
+package validate
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -118,25 +120,60 @@ func (s survey) plain() []string {
 type document struct {
 	line   int
 	fields map[string]any
+	err    error // in place of fields
 }
 
 // documentsOf reads the documents of a file that are about Sluice's kinds. Others are not
 // even parsed: what no kustomization names may be anything.
-func documentsOf(text []byte) ([]document, error) {
+func documentsOf(text []byte) []document {
 	var found []document
-	var failed error
 	line := 1
 	for part := range bytes.SplitSeq(append([]byte("\n"), text...), []byte("\n---")) {
 		if bytes.Contains(part, []byte("\napiVersion: sluice.dev/")) {
-			var fields map[string]any
-			if err := yaml.Unmarshal(part, &fields); err != nil {
-				failed = errors.Join(failed, err)
-			} else {
-				blank := len(part) - len(bytes.TrimLeft(part, " \r\n"))
-				found = append(found, document{line + bytes.Count(part[:blank], []byte("\n")) - 1, fields})
+			blank := len(part) - len(bytes.TrimLeft(part, " \r\n"))
+			d := document{line: line + bytes.Count(part[:blank], []byte("\n")) - 1}
+			if err := yaml.Unmarshal(part, &d.fields); err != nil {
+				d.line, d.err = explainYAML(err, line-2, d.line)
 			}
+			found = append(found, d)
 		}
 		line += bytes.Count(part, []byte("\n")) + 1
 	}
-	return found, failed
+	return found
+}
+
+// yamlLine is how the parser says where an error is.
+var yamlLine = regexp.MustCompile(`^.*yaml: (?:line (\d+): )?`)
+
+// explainYAML finds the line of a parser's error, in a document that has so many lines before it.
+func explainYAML(err error, before, start int) (int, error) {
+	match := yamlLine.FindStringSubmatch(err.Error())
+	if match == nil {
+		return start, err
+	}
+	if n, notThere := strconv.Atoi(match[1]); notThere == nil {
+		start = before + n
+	}
+	return start, fmt.Errorf("this is no YAML: %s", strings.TrimPrefix(err.Error(), match[0]))
+}
+
+// fieldLine looks, from the line at which a document begins, for the last name of a field's
+// path, and keeps to that line if it is not there: patches and generators write fields too.
+func fieldLine(text []byte, start int, field string) int {
+	name := field[strings.LastIndexAny(field, ".]")+1:]
+	if name == "" {
+		return start
+	}
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		switch {
+		case n < start:
+		case n > start && bytes.HasPrefix(line, []byte("---")):
+			return start // the next document
+		case bytes.HasPrefix(bytes.TrimLeft(line, " -"), []byte(name+":")):
+			return n
+		}
+	}
+	return start
 }

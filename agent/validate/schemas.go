@@ -1,4 +1,4 @@
-package main
+package validate
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/manifests"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -114,7 +115,7 @@ func (s *schemas) check(o agent.Object) []problem {
 		}
 		return []problem{{"apiVersion", fmt.Sprintf("its CRD serves %s and not %s", strings.Join(versions, ", "), gvk.Version)}}
 	}
-	if o.Ref.GroupKind() == (schema.GroupKind{Group: apiextensions.GroupName, Kind: "CustomResourceDefinition"}) {
+	if manifest.Defines(o.Ref) {
 		return strict(o.JSON, &apiextensionsv1.CustomResourceDefinition{})
 	}
 	if !scheme.Scheme.IsGroupRegistered(gvk.Group) {
@@ -164,9 +165,18 @@ func (c customSchema) check(o agent.Object) []problem {
 		if e, ok := errors.AsType[*openapierrors.Validation](err); ok {
 			where = e.Name
 		}
-		problems = append(problems, problem{where, shorten(strings.ReplaceAll(err.Error(), " in body", ""), 500)})
+		problems = append(problems, problem{where, shorten(strings.ReplaceAll(err.Error(), " in body", ""))})
 	}
 	return problems
+}
+
+// shorten cuts a message that quotes a value of any length.
+func shorten(message string) string {
+	const most = 500
+	if runes := []rune(message); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return message
 }
 
 // fill sets the fields that are missing to their defaults, as the API server does before it
