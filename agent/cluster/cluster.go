@@ -2,21 +2,18 @@ package cluster
 
 import (
 	"fmt"
-	"net/http"
 	"sync"
 
 	"github.com/sluice-dev/sluice/agent"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 // Cluster is one Kubernetes cluster.
 type Cluster struct {
 	config *rest.Config
-	mapper meta.RESTMapper
+	kinds  *kinds
 	notify func(agent.Owner)
 
 	mu       sync.Mutex
@@ -30,22 +27,11 @@ func New(config *rest.Config, notify func(agent.Owner)) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up a client for the cluster: %w", err)
 	}
-	mapper, err := newMapper(config, httpClient)
+	kinds, err := newKinds(config, httpClient)
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{config: config, mapper: mapper, notify: notify, sessions: map[string]*Session{}}, nil
-}
-
-// newMapper asks the API server for one group at a time and only when a kind of it is
-// needed, so that a group that does not answer is nobody else's trouble, and asks again for
-// a kind it does not know, so that new CRDs are found without a restart.
-func newMapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
-	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
-	if err != nil {
-		return nil, fmt.Errorf("cannot set up discovery: %w", err)
-	}
-	return mapper, nil
+	return &Cluster{config: config, kinds: kinds, notify: notify, sessions: map[string]*Session{}}, nil
 }
 
 // Account is a ServiceAccount in whose name work is done; the zero Account is the agent's own.
@@ -91,7 +77,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)
 	}
 	s := &Session{
-		account: account, mapper: c.mapper, dynamic: dyn, metadata: metaClient, notify: c.notify,
+		account: account, kinds: c.kinds, dynamic: dyn, metadata: metaClient, notify: c.notify,
 		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
 	}
 	c.sessions[name] = s
@@ -101,7 +87,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 // Session is the cluster as one account sees it. It may be used from several goroutines.
 type Session struct {
 	account  Account
-	mapper   meta.RESTMapper
+	kinds    *kinds
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	notify   func(agent.Owner)

@@ -50,7 +50,7 @@ func explainWatch(key watchKey, account Account, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{agent.Unavailable, fmt.Sprintf("the API server gave no answer about %s within %s", key, syncPatience)}
 	case apierrors.IsNotFound(err):
-		return &Error{agent.NoKind, fmt.Sprintf("the cluster does not serve %s (yet)", key)}
+		return &Error{agent.Unavailable, fmt.Sprintf("the cluster does not serve %s as it did; its kinds are asked for anew", key)}
 	}
 	return &Error{agent.Unavailable, fmt.Sprintf("the API server cannot list %s: %s", key, brief(err))}
 }
@@ -107,6 +107,12 @@ func isNetwork(err error) bool {
 
 // immutable matches the ways in which Kubernetes says that a field cannot change.
 var immutable = regexp.MustCompile(`(?i)immutable|may not be changed|may not change once set|updates to \w+ spec for fields other than|is forbidden after creation|cannot be changed|can ?not be modified`)
+
+// unserved tells that the API server knows no such path, which is not the same as that it has
+// no such object: the kind, the version or the scope is not what it was.
+func unserved(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
 
 func missingNamespace(err error) bool {
 	details := detailsOf(err)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -57,7 +58,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 	return ctrl.NewControllerManagedBy(mgr).Named("overlay").
 		For(&v1alpha1.Overlay{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&overlays.queue).
-		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.arrivals()).
+		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("overlay")}).Complete(overlays)
 }
@@ -75,6 +76,17 @@ func logger(kind string) func(*reconcile.Request) logr.Logger {
 // arrivals wakes the Overlays that wait when something appears.
 func (r *Overlays) arrivals() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		r.Arrived()
+		return nil
+	})
+}
+
+// definitions wakes the Overlays that wait when a CRD comes or changes, and has the cluster look
+// anew at the kinds of its group.
+func (r *Overlays) definitions() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, crd client.Object) []reconcile.Request {
+		_, group, _ := strings.Cut(crd.GetName(), ".") // it is plural.group
+		r.Syncer.Cluster.KindsChanged(group)
 		r.Arrived()
 		return nil
 	})
