@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
@@ -29,17 +32,20 @@ type watchKey struct {
 
 // watcher is one running watch.
 type watcher struct {
-	key     watchKey
-	session *Session
-	cancel  context.CancelFunc
-	static  bool
+	key      watchKey
+	resource schema.GroupVersionResource
+	session  *Session
+	cancel   context.CancelFunc
+	static   bool
+	ended    bool // under the mutex of the session: what still comes is not news any more
 
 	first  chan struct{} // closed at the first answer or the first failure
 	closer sync.Once
 
-	mu     sync.Mutex
-	synced bool
-	failed error
+	mu      sync.Mutex
+	synced  bool
+	failed  error
+	failure time.Time
 	// narrowed: the account may not watch the kind everywhere, so this watch has ended and
 	// others watch it namespace by namespace.
 	narrowed bool
@@ -59,23 +65,32 @@ type Need struct {
 
 // Watch makes sure that the owner's kinds are watched and that what is watched has been seen
 // once. Watches that nobody needs any more end. It returns the kinds that cannot be watched
-// now, with the reason; everything else goes on without them.
+// now, with the reason; everything else goes on without them. Only a kind of which the API
+// server says that it is not served has the class NoKind.
 func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) map[schema.GroupKind]error {
 	failed := map[schema.GroupKind]error{}
 	keys := map[watchKey]bool{}
+	mappings := make([]*meta.RESTMapping, len(needs))
 	var waiting []*watcher
-	for _, need := range needs {
-		mapping, err := s.mapping(need.Kind)
+	for n, need := range needs {
+		gk := need.Kind.GroupKind()
+		mapping, err := s.mappingToWatch(need.Kind)
 		if err != nil {
-			failed[need.Kind.GroupKind()] = explainKind(need.Kind, err)
+			failed[gk] = explainKind(need.Kind, err)
+			if !meta.IsNoMatchError(err) {
+				s.keep(owner, gk, keys)
+			}
 			continue
 		}
-		waiting = append(waiting, s.start(owner, watchKey{GroupKind: need.Kind.GroupKind()}, mapping))
+		mappings[n] = mapping
+		waiting = append(waiting, s.start(owner, watchKey{GroupKind: gk}, mapping))
 	}
 	patience, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
-	for _, need := range needs {
-		waiting = append(waiting, s.narrow(patience, owner, need)...)
+	for n, need := range needs {
+		if mappings[n] != nil && mappings[n].Scope.Name() == meta.RESTScopeNameNamespace {
+			waiting = append(waiting, s.narrow(patience, owner, need, mappings[n])...)
+		}
 	}
 	for _, w := range waiting {
 		keys[w.key] = true
@@ -87,6 +102,29 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 		}
 	}
 	return failed
+}
+
+// mappingToWatch finds the resource to watch of a kind. Overlays may have different versions of
+// it: any one shows all objects, so the one that is watched stays while it is served.
+func (s *Session) mappingToWatch(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	s.mu.Lock()
+	w, running := s.watches[watchKey{GroupKind: gvk.GroupKind()}]
+	s.mu.Unlock()
+	if running {
+		gvk.Version = w.resource.Version
+	}
+	return s.mapping(gvk)
+}
+
+// keep adds the watches that an owner has of a kind to keys.
+func (s *Session) keep(owner agent.Owner, gk schema.GroupKind, keys map[watchKey]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.needs[owner] {
+		if key.GroupKind == gk {
+			keys[key] = true
+		}
+	}
 }
 
 // Leave ends the owner's interest in all its kinds.
@@ -109,8 +147,7 @@ func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 	}
 	for k, w := range s.watches {
 		if !needed[k] && !keys[k] {
-			w.cancel()
-			w.closer.Do(func() { close(w.first) })
+			w.end()
 			delete(s.watches, k)
 			for ref, seen := range s.seen {
 				if seen.via == k {
@@ -122,11 +159,7 @@ func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 }
 
 // narrow watches a kind namespace by namespace where the account may not look further.
-func (s *Session) narrow(ctx context.Context, owner agent.Owner, need Need) []*watcher {
-	mapping, err := s.mapping(need.Kind)
-	if err != nil || mapping.Scope.Name() != meta.RESTScopeNameNamespace {
-		return nil
-	}
+func (s *Session) narrow(ctx context.Context, owner agent.Owner, need Need, mapping *meta.RESTMapping) []*watcher {
 	everywhere := s.start(owner, watchKey{GroupKind: need.Kind.GroupKind()}, mapping)
 	if !everywhere.giveUpIfForbidden(ctx) {
 		return nil
@@ -138,8 +171,9 @@ func (s *Session) narrow(ctx context.Context, owner agent.Owner, need Need) []*w
 	return each
 }
 
-// start returns the running watch of a kind, and starts it if there is none. The owner needs
-// it from now on: an Overlay that settles meanwhile must not end it.
+// start returns the running watch of a kind, and starts it if there is none, or if the one that
+// runs is of no use any more. The owner needs it from now on: an Overlay that settles meanwhile
+// must not end it.
 func (s *Session) start(owner agent.Owner, key watchKey, mapping *meta.RESTMapping) *watcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,43 +181,92 @@ func (s *Session) start(owner agent.Owner, key watchKey, mapping *meta.RESTMappi
 		s.needs[owner] = map[watchKey]bool{}
 	}
 	s.needs[owner][key] = true
-	if w, running := s.watches[key]; running {
-		return w
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{key: key, session: s, cancel: cancel, first: make(chan struct{}), static: health.Static(key.GroupKind)}
+	w := &watcher{key: key, resource: mapping.Resource, session: s, cancel: cancel, first: make(chan struct{}), static: health.Static(key.GroupKind)}
+	if before, running := s.watches[key]; running {
+		useful, why := before.useful(mapping.Resource)
+		if useful {
+			cancel()
+			return before
+		}
+		before.end()
+		w.failed = why // until the first answer, which those who met the failure are told of
+	}
 	s.watches[key] = w
-	go cache.NewReflectorWithOptions(w.source(mapping), nil, w, cache.ReflectorOptions{Name: "sluice", TypeDescription: key.String()}).RunWithContext(ctx)
+	go watchWith(ctx, w.source(), w, key.String())
 	return w
 }
 
+// restartAfter is how long after a refusal a pass has a watch tried again at once, and not only
+// when its turn has come.
+const restartAfter = 2 * time.Second
+
+// useful tells whether a watch can go on: it is of the resource that the kind has now, and
+// was not refused a while ago. If it is not, it says why.
+func (w *watcher) useful(resource schema.GroupVersionResource) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.resource != resource:
+		return false, fmt.Errorf("%s is not served as %s any more", w.key, w.resource.Version)
+	case (apierrors.IsForbidden(w.failed) || apierrors.IsNotFound(w.failed)) && !w.narrowed && time.Since(w.failure) > restartAfter:
+		return false, w.failed
+	}
+	return true, nil
+}
+
+// end stops a watch. The session's mutex is held.
+func (w *watcher) end() {
+	w.ended = true
+	w.cancel()
+	w.closer.Do(func() { close(w.first) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.synced && w.failed == nil {
+		w.failed = errors.New("the watch was replaced by another")
+	}
+}
+
+// watchWith lists and watches until ctx ends. After failures it tries again, at least twice a
+// minute.
+func watchWith(ctx context.Context, source cache.ListerWatcher, store cache.ReflectorStore, what string) {
+	cache.NewReflectorWithOptions(source, nil, store, cache.ReflectorOptions{
+		Name: "sluice", TypeDescription: what,
+		Backoff: &wait.Backoff{Duration: 800 * time.Millisecond, Factor: 2, Jitter: 1, Cap: 15 * time.Second, Steps: 10},
+	}).RunWithContext(ctx)
+}
+
 // source lists and watches objects with the ownership label, and notes failures.
-func (w *watcher) source(mapping *meta.RESTMapping) cache.ListerWatcher {
-	list := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return w.session.dynamic.Resource(mapping.Resource).Namespace(w.key.namespace).List(ctx, o)
-	}
-	open := func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-		return w.session.dynamic.Resource(mapping.Resource).Namespace(w.key.namespace).Watch(ctx, o)
-	}
+func (w *watcher) source() cache.ListerWatcher {
 	if w.static {
-		list = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return w.session.metadata.Resource(mapping.Resource).Namespace(w.key.namespace).List(ctx, o)
-		}
-		open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return w.session.metadata.Resource(mapping.Resource).Namespace(w.key.namespace).Watch(ctx, o)
-		}
+		return sourceOf(w.session.metadata.Resource(w.resource).Namespace(w.key.namespace), labelled, w.note)
 	}
+	return sourceOf(w.session.dynamic.Resource(w.resource).Namespace(w.key.namespace), labelled, w.note)
+}
+
+// labelled restricts a list or watch to objects with the ownership label.
+func labelled(o *metav1.ListOptions) { o.LabelSelector = v1alpha1.OverlayLabel }
+
+// lister is a client of one resource that gives lists of type L.
+type lister[L runtime.Object] interface {
+	List(context.Context, metav1.ListOptions) (L, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+// sourceOf lists and watches what a restriction leaves of a resource, and notes what comes of
+// every request.
+func sourceOf[L runtime.Object](client lister[L], restrict func(*metav1.ListOptions), note func(error)) cache.ListerWatcher {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = v1alpha1.OverlayLabel
-			found, err := list(ctx, o)
-			w.note(err)
+			restrict(&o)
+			found, err := client.List(ctx, o)
+			note(err)
 			return found, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = v1alpha1.OverlayLabel
-			stream, err := open(ctx, o)
-			w.note(err)
+			restrict(&o)
+			stream, err := client.Watch(ctx, o)
+			note(err)
 			return stream, err
 		},
 	}
@@ -191,17 +274,24 @@ func (w *watcher) source(mapping *meta.RESTMapping) cache.ListerWatcher {
 
 // note keeps a failure until the next success. An expired resource version is everyday life.
 // A watch that has shown its objects once goes on with what it has shown: a failure then is
-// mostly an API server that restarts, and the reflector may resume without a new list.
+// mostly an API server that restarts, and the reflector may resume without a new list. But
+// when there is nothing any more where the watch looks, it shows nothing: the objects may be
+// there in another version, so the overlays look again.
 func (w *watcher) note(err error) {
-	if err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
+	if err == nil || errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
 		return
 	}
+	lost := apierrors.IsNotFound(err)
 	w.mu.Lock()
-	if !w.synced {
-		w.failed = err
+	if !w.synced || lost {
+		w.synced, w.failed, w.failure = false, err, time.Now()
 	}
 	w.mu.Unlock()
 	w.closer.Do(func() { close(w.first) })
+	if lost {
+		w.session.kinds.change(w.key.Group)
+		w.session.wake(w.key)
+	}
 }
 
 func (w *watcher) wait(ctx context.Context, account Account) error {
@@ -253,7 +343,7 @@ func (w *watcher) Update(obj any) error {
 	if err != nil {
 		return err
 	}
-	w.session.see(w.key, refOf(w.key.GroupKind, object), sight(w.key.GroupKind, object))
+	w.session.see(w, refOf(w.key.GroupKind, object), sight(w.key.GroupKind, object))
 	return nil
 }
 
@@ -296,15 +386,16 @@ func (w *watcher) Replace(objects []any, version string) error {
 func (w *watcher) Resync() error { return nil }
 
 // see keeps what was seen of an object if it is newer than what is known, and tells its
-// owners if something changed that matters to them.
-func (s *Session) see(via watchKey, ref agent.Ref, live agent.Live) {
+// owners if something changed that matters to them. Versions are those of the resource, so
+// they tell the older from the newer also when the object was made anew.
+func (s *Session) see(w *watcher, ref agent.Ref, live agent.Live) {
 	s.mu.Lock()
 	before, known := s.seen[ref]
-	if known && before.live.ResourceVersion > live.ResourceVersion && before.live.UID == live.UID {
+	if w.ended || known && before.live.ResourceVersion > live.ResourceVersion {
 		s.mu.Unlock()
 		return
 	}
-	s.seen[ref] = sighting{live: live, via: via}
+	s.seen[ref] = sighting{live: live, via: w.key}
 	s.mu.Unlock()
 	if known && same(before.live, live) {
 		return

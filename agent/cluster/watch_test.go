@@ -1,11 +1,16 @@
 package cluster
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // An object may be deleted right after it was written, and its watch may say so before the
@@ -48,5 +53,114 @@ func TestDeletionOvertakesTheAnswer(t *testing.T) {
 				t.Error("the write is remembered for ever")
 			}
 		})
+	}
+}
+
+// What is known of an object only gets newer, whatever order its sightings come in and whether
+// or not it was deleted and made anew in between.
+func TestSightingsGetNewer(t *testing.T) {
+	type event struct {
+		what, uid, version string
+	}
+	for _, c := range []struct {
+		name   string
+		events []event
+		uid    string // of what is known in the end; empty for nothing
+		told   int
+	}{
+		{"it changes", []event{{"seen", "a", "5"}, {"seen", "a", "6"}}, "a", 1},
+		{"late news of the same object", []event{{"seen", "a", "6"}, {"seen", "a", "5"}}, "a", 1},
+		{"it is made anew", []event{{"seen", "a", "5"}, {"gone", "a", "6"}, {"seen", "b", "7"}}, "b", 3},
+		{"made anew, nobody saw it go", []event{{"seen", "a", "5"}, {"seen", "b", "7"}}, "b", 2},
+		{"late news of the one before", []event{{"seen", "b", "7"}, {"seen", "a", "5"}}, "b", 1},
+		{"late news that the one before is gone", []event{{"seen", "b", "7"}, {"gone", "a", "6"}}, "b", 1},
+		{"it goes", []event{{"seen", "a", "5"}, {"gone", "a", "6"}}, "", 2},
+		{"the watch ended", []event{{"end", "", ""}, {"seen", "a", "5"}}, "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := 0
+			s := &Session{seen: map[agent.Ref]sighting{}, notify: func(agent.Owner) { told++ }}
+			w := &watcher{key: watchKey{GroupKind: schema.GroupKind{Kind: "ConfigMap"}}, session: s, cancel: func() {}, first: make(chan struct{})}
+			for _, e := range c.events {
+				object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "settings", UID: types.UID(e.uid), ResourceVersion: e.version}}
+				var err error
+				switch e.what {
+				case "seen":
+					err = w.Update(object)
+				case "gone":
+					err = w.Delete(object)
+				case "end":
+					w.end()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if live, _ := s.Seen(agent.Ref{Kind: "ConfigMap", Namespace: "shop", Name: "settings"}); live.UID != c.uid {
+				t.Errorf("%q is known, want %q", live.UID, c.uid)
+			}
+			if told != c.told {
+				t.Errorf("the owner was told %d times, want %d", told, c.told)
+			}
+		})
+	}
+}
+
+// A watch is replaced when its version is not served any more, and when it was refused and a
+// pass comes by; it goes on when it only has to wait.
+func TestUsefulWatch(t *testing.T) {
+	widgets := schema.GroupVersionResource{Group: "shop", Version: "v1", Resource: "widgets"}
+	resource := widgets.GroupResource()
+	for _, c := range []struct {
+		name     string
+		resource schema.GroupVersionResource
+		failed   error
+		ago      time.Duration
+		narrowed bool
+		want     bool
+	}{
+		{"all is well", widgets, nil, 0, false, true},
+		{"another version", resource.WithVersion("v2"), nil, 0, false, false},
+		{"refused just now", widgets, apierrors.NewForbidden(resource, "", nil), 0, false, true},
+		{"refused a while ago", widgets, apierrors.NewForbidden(resource, "", nil), time.Minute, false, false},
+		{"refused, and narrowed", widgets, apierrors.NewForbidden(resource, "", nil), time.Minute, true, true},
+		{"not served a while ago", widgets, apierrors.NewNotFound(resource, ""), time.Minute, false, false},
+		{"no answer", widgets, context.DeadlineExceeded, time.Minute, false, true},
+		{"it does not work", widgets, apierrors.NewServiceUnavailable("down"), time.Minute, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &watcher{resource: widgets, failed: c.failed, failure: time.Now().Add(-c.ago), narrowed: c.narrowed}
+			if useful, why := w.useful(c.resource); useful != c.want || useful == (why != nil) {
+				t.Errorf("useful: %v, because %v", useful, why)
+			}
+		})
+	}
+}
+
+// A watch that shows nothing because its version is gone does not count as one that has seen
+// everything: its overlays look again, and its kind is asked for anew.
+func TestWatchOfAVersionThatIsGone(t *testing.T) {
+	told := make(chan agent.Owner, 10)
+	k := &kinds{now: time.Now, changed: map[string]time.Time{}}
+	key := watchKey{GroupKind: schema.GroupKind{Group: "shop", Kind: "Widget"}}
+	owner := agent.Owner{Namespace: "platform", Name: "app"}
+	s := &Session{seen: map[agent.Ref]sighting{}, kinds: k, needs: map[agent.Owner]map[watchKey]bool{owner: {key: true}}, notify: func(o agent.Owner) { told <- o }}
+	w := &watcher{key: key, session: s, first: make(chan struct{})}
+	if err := w.Replace(nil, "5"); err != nil {
+		t.Fatal(err)
+	}
+	w.note(apierrors.NewServiceUnavailable("the API server restarts"))
+	if err := w.wait(t.Context(), Account{}); err != nil {
+		t.Errorf("a watch that has shown its objects goes on with them, and said %v", err)
+	}
+	w.note(apierrors.NewNotFound(schema.GroupResource{Group: "shop", Resource: "widgets"}, ""))
+	if err := w.wait(t.Context(), Account{}); ClassOf(err) != agent.Unavailable {
+		t.Errorf("%v is %s; that the objects are gone is not known", err, ClassOf(err))
+	}
+	if k.changed["shop"].IsZero() {
+		t.Error("the kind is not asked for anew")
+	}
+	if len(told) != 1 || <-told != owner {
+		t.Error("the owner was not told")
 	}
 }
