@@ -50,7 +50,7 @@ func (v revert) commit(overlay string, now time.Time) (proposal, error) {
 	}
 	short := v.target.Hash.String()[:7]
 	if restored == before.Hash {
-		return proposal{}, fmt.Errorf("%s is at %s as it is now: nothing to restore there; if the Overlay changed all the same, restore what else it reads with --path", strings.Join(v.paths, ", "), short)
+		return proposal{}, fmt.Errorf("%s was at %s what it is now: there is nothing to restore; if the Overlay changed all the same, restore what else it reads with --path", strings.Join(v.paths, ", "), short)
 	}
 	author, err := v.author(now)
 	if err != nil {

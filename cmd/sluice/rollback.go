@@ -151,8 +151,12 @@ func (r *rollingBack) tell(v revert, p proposal, o *v1alpha1.Overlay, repository
 			fmt.Fprintf(&b, "  %s\n", oneLine(name))
 		}
 	}
-	fmt.Fprintf(&b, "Nothing was pushed, and the work tree was not touched. To propose it:\n\n  git push %s %s\n  %s\n\n",
+	fmt.Fprintf(&b, "Nothing was pushed, and the work tree was not touched. To propose it:\n\n  git push %s %s\n  %s\n",
 		remoteOf(v.clone, repository.Spec.URL), p.branch, howToPropose(repository.Spec.URL, p.branch, branch))
+	if r.suspend || o.Spec.Suspend {
+		fmt.Fprintf(&b, "  sluice resume overlay %s -n %s  # when it is merged\n", o.Name, o.Namespace)
+	}
+	b.WriteString("\n")
 	_, err = io.WriteString(r.out, b.String())
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -56,7 +57,8 @@ func newResumeCommand() *cobra.Command {
 	return cmd
 }
 
-// each does something with every object that is named after a kind.
+// each does something with every object that is named after a kind. One that fails does not
+// stop the others.
 func (a *access) each(ctx context.Context, args []string, do func(context.Context, client.Client, kind, client.Object) error) error {
 	k, err := parseKind(args[0])
 	if err != nil {
@@ -66,23 +68,28 @@ func (a *access) each(ctx context.Context, args []string, do func(context.Contex
 	if err != nil {
 		return err
 	}
+	var failures []error
 	for _, name := range args[1:] {
 		key.Name = name
 		o := k.object()
-		if err := c.Get(ctx, key, o); err != nil {
-			return explain(err, k.name, key)
+		err := c.Get(ctx, key, o)
+		if err == nil {
+			err = do(ctx, c, k, o)
 		}
-		if err := do(ctx, c, k, o); err != nil {
-			return explain(err, k.name, key)
-		}
+		failures = append(failures, explain(err, k.name, key))
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 func suspend(ctx context.Context, out io.Writer, c client.Client, k kind, o client.Object, note string) error {
-	if suspended(o) && note == o.GetAnnotations()[v1alpha1.NoteAnnotation] {
-		_, err := fmt.Fprintf(out, "%s %s is suspended already\n", k.name, client.ObjectKeyFromObject(o))
-		return err
+	did := "suspended"
+	if suspended(o) {
+		did = "is suspended already"
+		if note == "" || note == o.GetAnnotations()[v1alpha1.NoteAnnotation] {
+			_, err := fmt.Fprintf(out, "%s %s %s\n", k.name, client.ObjectKeyFromObject(o), did)
+			return err
+		}
+		did += "; its note is changed"
 	}
 	annotation := map[string]any{}
 	if note != "" {
@@ -91,7 +98,7 @@ func suspend(ctx context.Context, out io.Writer, c client.Client, k kind, o clie
 	if err := setSuspend(ctx, c, o, true, annotation); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%s %s suspended\n", k.name, client.ObjectKeyFromObject(o))
+	_, err := fmt.Fprintf(out, "%s %s %s\n", k.name, client.ObjectKeyFromObject(o), did)
 	return err
 }
 
