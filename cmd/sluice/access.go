@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -61,6 +62,7 @@ func (a *access) config() (*rest.Config, error) {
 	c.QPS, c.Burst = -1, 0 // the API server holds back better than a client can
 	c.UserAgent = "sluice-cli/" + version()
 	c.WarningHandler = rest.NoWarnings{}
+	klog.SetLogger(klog.Logger{}) // what a library would log comes as an error too, in better words
 	return c, nil
 }
 
