@@ -51,6 +51,8 @@ func explainWatch(key watchKey, account Account, err error) error {
 		return &Error{agent.Unavailable, fmt.Sprintf("the API server gave no answer about %s within %s", key, syncPatience)}
 	case apierrors.IsNotFound(err):
 		return &Error{agent.Unavailable, fmt.Sprintf("the cluster does not serve %s as it did; its kinds are asked for anew", key)}
+	case apierrors.IsMethodNotSupported(err):
+		return &Error{agent.Unavailable, fmt.Sprintf("%s is nothing that can be listed and watched, so it cannot be kept as Git says: take it out of Git", key)}
 	}
 	return &Error{agent.Unavailable, fmt.Sprintf("the API server cannot list %s: %s", key, brief(err))}
 }
@@ -81,12 +83,16 @@ func classify(err error) agent.Class {
 		return agent.NoNamespace
 	case apierrors.IsNotFound(err):
 		return agent.NoKind
+	case apierrors.IsForbidden(err) && exceedsQuota.MatchString(text):
+		return agent.Waiting
+	case apierrors.IsForbidden(err) && (violatesPodSecurity(text) || lacksRequests.MatchString(text)):
+		return agent.Invalid
 	case apierrors.IsForbidden(err):
 		return agent.Forbidden
 	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "request is too large"), strings.Contains(text, "trying to send message larger than max"),
 		strings.Contains(text, "may not be more than 262144 bytes"), strings.Contains(text, "may not be more than 1048576 bytes"): // annotations, data
 		return agent.TooLarge
-	case apierrors.IsInvalid(err) && immutable.MatchString(text):
+	case apierrors.IsInvalid(err) && len(immutableFields(err)) > 0:
 		return agent.Immutable
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(text, "failed to create typed patch object"),
 		strings.Contains(text, "unable to convert unstructured object"):
@@ -105,8 +111,54 @@ func isNetwork(err error) bool {
 	return ok
 }
 
-// immutable matches the ways in which Kubernetes says that a field cannot change.
-var immutable = regexp.MustCompile(`(?i)immutable|may not be changed|may not change once set|updates to \w+ spec for fields other than|is forbidden after creation|cannot be changed|can ?not be modified`)
+// immutable matches the ways in which Kubernetes says that a field cannot change. A rule that
+// speaks of oldSelf, and of which no more is known, compares with what the field was.
+var immutable = regexp.MustCompile(`(?i)immutable|may not (be )?change|may not be modified|may not add or remove containers|updates to \w+ spec for fields other than|` +
+	`forbidden after creation|can ?not (be )?(change|modif|unset)|oldSelf`)
+
+// immutableFields says which fields cannot change, in the API server's words without the values.
+func immutableFields(err error) []string {
+	var fields []string
+	if details := detailsOf(err); details != nil {
+		for _, cause := range details.Causes {
+			if why := lastWords(cause.Message); immutable.MatchString(why) {
+				fields = append(fields, strings.TrimPrefix(cause.Field+": "+why, ": "))
+			}
+		}
+	}
+	return fields
+}
+
+// lastWords is the end of what the API server says of a field. What comes before may be the
+// field's value, which anybody can write anything into.
+func lastWords(message string) string {
+	words := undiffed(message)
+	if n := strings.LastIndex(words, ": "); n >= 0 {
+		words = words[n+len(": "):]
+	}
+	return words
+}
+
+// undiffed cuts off a diff of Go structs, which tells users nothing.
+func undiffed(message string) string {
+	text, _, _ := strings.Cut(message, "@@")
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// What is forbidden to everybody, in the words of the admission plugins. The first may pass by
+// itself.
+var (
+	exceedsQuota  = regexp.MustCompile(`forbidden: exceeded quota: `)
+	lacksRequests = regexp.MustCompile(`forbidden: failed quota: .*must specify`)
+)
+
+func violatesPodSecurity(text string) bool {
+	return strings.Contains(text, "forbidden: violates PodSecurity ")
+}
+
+// aboutRights matches what is forbidden because of who asks: "configmaps "a" is forbidden: User
+// "b" cannot patch…", "roles "a" is forbidden: user "b" (groups=…) is attempting to grant…".
+var aboutRights = regexp.MustCompile(`(?i)forbidden: user "`)
 
 // unserved tells that the API server knows no such path, which is not the same as that it has
 // no such object: the kind, the version or the scope is not what it was.
@@ -120,24 +172,39 @@ func missingNamespace(err error) bool {
 }
 
 func advise(class agent.Class, ref agent.Ref, account Account, err error) string {
-	said := brief(err)
-	if ref.Kind == "Secret" && ref.Group == "" {
+	said, ofSecret := brief(err), ref.Kind == "Secret" && ref.Group == ""
+	if ofSecret {
 		said = aboutSecret(err)
 	}
 	switch class {
 	case agent.Conflict:
 		return strings.Join(conflicts(err), "; ") + fmt.Sprintf(": remove the field from Git, leave it to the other with spec.ignore, or annotate the object with %s: fields to take it over", v1alpha1.ForceAnnotation)
 	case agent.Immutable:
+		if !ofSecret {
+			said = strings.Join(immutableFields(err), "; ")
+		}
 		return said + fmt.Sprintf(": give the object a new name, or annotate it with %s: replace to have it deleted and recreated", v1alpha1.ForceAnnotation)
 	case agent.NoNamespace:
 		return fmt.Sprintf("the namespace %s is not there (yet): it is tried again as soon as it is", ref.Namespace)
 	case agent.NoKind:
 		return "the cluster does not serve this kind (yet): it is tried again as soon as it does"
 	case agent.Forbidden:
+		if !aboutRights.MatchString(err.Error()) {
+			return "it is refused to anybody: " + said
+		}
 		return fmt.Sprintf("%s may not do this: %s", account, said)
+	case agent.Waiting:
+		if exceedsQuota.MatchString(err.Error()) {
+			return said + ": it is tried again; to make room, raise the ResourceQuota or take something out"
+		}
 	case agent.Invalid:
-		if strings.Contains(said, "field not declared in schema") {
+		switch {
+		case strings.Contains(said, "field not declared in schema"):
 			said += ": mend its spelling, or take it out"
+		case violatesPodSecurity(said):
+			said += fmt.Sprintf(": change what it names, or the level that the label pod-security.kubernetes.io/enforce of the namespace %s demands", ref.Namespace)
+		case lacksRequests.MatchString(said):
+			said += ": set it in the resources of the container, or give the namespace a LimitRange with defaults"
 		}
 	case agent.TooLarge:
 		return "the object is larger than the API server takes (1 MB of data in a ConfigMap or Secret, about 1.5 MB for a stored object, 3 MB for a request): split it, or keep large data elsewhere"
@@ -183,15 +250,28 @@ func managerName(message string) string {
 	return message
 }
 
-// brief is the API server's message, cut to a length that fits a condition.
+// brief is the API server's message, cut to a length that fits a condition, and without what is
+// different at every try: a condition and an event should change only when something does.
 func brief(err error) string {
 	const most = 600
-	text, _, _ := strings.Cut(err.Error(), "@@") // a diff of Go structs follows, which tells users nothing
-	text = strings.Join(strings.Fields(text), " ")
+	text := undiffed(err.Error())
+	for _, c := range changing {
+		text = c.pattern.ReplaceAllString(text, c.by)
+	}
 	if len(text) > most {
-		text = text[:most] + "…"
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
+}
+
+// changing is what is different at every try.
+var changing = []struct {
+	pattern *regexp.Regexp
+	by      string
+}{
+	{regexp.MustCompile(`[^\s"]+:\d+->`), ""},                                   // our end of a connection, and its port
+	{regexp.MustCompile(`LastStreamID=\d+, `), ""},                              // of a connection that is closed
+	{regexp.MustCompile(`: current time \S+ is (before|after)`), ": now is $1"}, // a certificate has expired
 }
 
 // aboutSecret says what is wrong with a Secret without what the API server said, which may
