@@ -12,6 +12,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/trace"
 )
 
 // maxFile is how large a file may be that is read.
@@ -78,6 +79,25 @@ func (t *Tree) ObjectID(name string) (string, bool) {
 		return "", false
 	}
 	return e.id.String(), true
+}
+
+// Node says what is at a path, with its Git object id, and reads no more than the directories
+// on the way, each once. The error is fs.ErrNotExist where nothing is.
+func (t *Tree) Node(name string) (trace.Node, error) {
+	e, err := t.lookup(name)
+	if err != nil {
+		return trace.Node{}, err
+	}
+	what := trace.File
+	switch closed := e.closed(); {
+	case closed == errLink:
+		what = trace.Link
+	case closed != nil:
+		what = trace.Other
+	case e.mode == modeDir:
+		what = trace.Directory
+	}
+	return trace.Node{What: what, ID: trace.ObjectID(e.id)}, nil
 }
 
 // Open opens a file or directory for reading.

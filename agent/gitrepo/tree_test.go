@@ -11,6 +11,8 @@ import (
 	"testing/fstest"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-dev/sluice/agent/trace"
 )
 
 // plant writes raw objects with git and returns the commit of a tree that holds what a
@@ -92,6 +94,9 @@ func TestTreeIsAFileSystem(t *testing.T) {
 		want := o.git(o.work, "rev-parse", commit+":"+strings.TrimPrefix(name, "."))
 		if got, ok := tree.ObjectID(name); got != want || !ok {
 			t.Errorf("%s has id %s, git says %s", name, got, want)
+		}
+		if node, err := tree.Node(name); fmt.Sprintf("%x", node.ID) != want || err != nil {
+			t.Errorf("%s has id %x, %v, git says %s", name, node.ID, err, want)
 		}
 	}
 	if id, ok := tree.ObjectID("nope"); ok {
@@ -272,4 +277,87 @@ func FuzzParseDirectory(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A trace of one commit holds on another as far as what was read is the same there.
+func TestTraces(t *testing.T) {
+	o := newOrigin(t)
+	first := o.tree(o.commit("main", map[string]string{"a/x": "1", "a/y": "1", "b/x": "1"}))
+	recorder := trace.New(first)
+	for _, name := range []string{"a/x", "a/missing"} {
+		if data, err := recorder.ReadFile(name); (err == nil) != (string(data) == "1") {
+			t.Fatal(string(data), err)
+		}
+	}
+	if _, err := recorder.ReadDir("b"); err != nil {
+		t.Fatal(err)
+	}
+	seen := recorder.Trace()
+	for _, step := range []struct {
+		files map[string]string
+		holds bool
+	}{
+		{map[string]string{"c": "new", "a/y": "2", "a/z": "new", "b/x": "2"}, true},
+		{map[string]string{"b/y": "new"}, false},
+		{map[string]string{"b/y": ""}, true}, // removed
+		{map[string]string{"a/x": "2"}, false},
+		{map[string]string{"a/x": "1", "a/missing": "no more"}, false},
+	} {
+		for name, content := range step.files {
+			if content == "" {
+				o.git(o.work, "rm", "-q", name)
+				delete(step.files, name)
+			}
+		}
+		if got := seen.Holds(o.tree(o.commit("main", step.files))); got != step.holds {
+			t.Errorf("after %v: %v", step.files, got)
+		}
+	}
+}
+
+// BenchmarkTraceHolds checks what a thousand overlays have read, after a commit that changes
+// one of them, against a tree that was just opened.
+func BenchmarkTraceHolds(b *testing.B) {
+	const overlays, each = 1000, 10
+	o := newOrigin(b)
+	content := map[string]string{"base/kustomization.yaml": "resources: [x.yaml]", "base/x.yaml": "x"}
+	for n := range overlays {
+		for f := range each {
+			content[fmt.Sprintf("overlays/o%d/f%d.yaml", n, f)] = fmt.Sprint(n, f)
+		}
+	}
+	before := o.tree(o.commit("main", content))
+	traces := make([]trace.Trace, overlays)
+	for n := range traces {
+		r := trace.New(before)
+		dir := fmt.Sprintf("overlays/o%d", n)
+		for _, seen := range []string{".", "overlays", dir, dir + "/kustomization.yml", dir + "/Kustomization", "base"} {
+			_, _ = r.Lstat(seen) // what is not there was seen too
+		}
+		for f := range each {
+			_, _ = r.ReadFile(fmt.Sprintf("%s/f%d.yaml", dir, f))
+		}
+		_, _ = r.ReadFile("base/kustomization.yaml")
+		traces[n] = r.Trace()
+	}
+	m := newMirror(b)
+	commit := o.commit("main", map[string]string{"overlays/o7/f3.yaml": "changed"})
+	must(b, m, Remote{URL: "file://" + o.bare()}, Want{Branch: "main"})
+	b.ReportAllocs()
+	for b.Loop() {
+		tree, err := OpenTree(m.dir, commit)
+		if err != nil {
+			b.Fatal(err)
+		}
+		held := 0
+		for _, seen := range traces {
+			if seen.Holds(tree) {
+				held++
+			}
+		}
+		tree.Close()
+		if held != overlays-1 {
+			b.Fatal(held)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/trace"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -18,8 +19,34 @@ type Rendered struct {
 	Origin string
 }
 
-// Render builds and prepares in one step.
+// Result is what came of a render, also of one that failed.
+type Result struct {
+	// Set is what the overlay wants; empty if the render failed.
+	Set agent.Set
+	// Trace is what was read. On a tree on which it holds, the same Spec gives the same Set, or
+	// the same error. It does not cover the Spec, the Limits and the program itself: whoever
+	// keeps a Result compares those. After an error that is Temporary it holds nowhere.
+	Trace trace.Trace
+}
+
+// Render builds and prepares in one step. The error is an *Error.
 func Render(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
+	result, err := Run(tree, spec, limits)
+	return result.Set, err
+}
+
+// Run is Render with all that is known afterwards. The Result is of use also with an error.
+func Run(tree agent.Tree, spec Spec, limits Limits) (Result, error) {
+	recorder := trace.New(tree)
+	set, err := prepared(recorder, spec, limits)
+	if Temporary(err) {
+		return Result{}, err
+	}
+	return Result{Set: set, Trace: recorder.Trace()}, err
+}
+
+// prepared builds and prepares.
+func prepared(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
 	rendered, err := Build(tree, spec, limits)
 	if err != nil {
 		return agent.Set{}, err

@@ -36,6 +36,13 @@ var errClosed = errors.New("the agent is stopping")
 
 // Render renders one source. The error is an *Error or that of ctx.
 func (p *Pool) Render(ctx context.Context, r Request) (agent.Set, error) {
+	result, err := p.Run(ctx, r)
+	return result.Set, err
+}
+
+// Run is Render with all that is known afterwards, for those who keep it: the Result is of use
+// also with an error.
+func (p *Pool) Run(ctx context.Context, r Request) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.closed, func() { cancel(errClosed) })()
@@ -43,21 +50,21 @@ func (p *Pool) Render(ctx context.Context, r Request) (agent.Set, error) {
 	case p.seats <- struct{}{}:
 		defer func() { <-p.seats }()
 	case <-ctx.Done():
-		return agent.Set{}, ended(ctx)
+		return Result{}, ended(ctx)
 	}
 	if ctx.Err() != nil {
-		return agent.Set{}, ended(ctx)
+		return Result{}, ended(ctx)
 	}
 	w, err := p.take()
 	if err != nil {
-		return agent.Set{}, &Error{Kind: Unavailable, Message: "no render worker could be started: " + err.Error()}
+		return Result{}, &Error{Kind: Unavailable, Message: "no render worker could be started: " + err.Error()}
 	}
-	set, err := w.render(ctx, r, p.limits)
+	result, err := w.render(ctx, r, p.limits)
 	p.give(w)
 	if ctx.Err() != nil && err != nil {
-		return agent.Set{}, ended(ctx)
+		return Result{}, ended(ctx)
 	}
-	return set, err
+	return result, err
 }
 
 // ended says why a context did.

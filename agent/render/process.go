@@ -10,8 +10,6 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
-
-	"github.com/sluice-dev/sluice/agent"
 )
 
 // worker is one process, seen from the agent.
@@ -49,7 +47,7 @@ func start(command []string) (*worker, error) {
 }
 
 // render sends a request and waits for the answer, the limit of time, or the end of ctx.
-func (w *worker) render(ctx context.Context, r Request, limits Limits) (agent.Set, error) {
+func (w *worker) render(ctx context.Context, r Request, limits Limits) (Result, error) {
 	w.count++
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Time, errSlow)
 	defer cancel()
@@ -61,15 +59,15 @@ func (w *worker) render(ctx context.Context, r Request, limits Limits) (agent.Se
 	}
 	switch {
 	case err == nil && a.Error != nil:
-		return agent.Set{}, a.Error
+		return a.Result, a.Error
 	case err == nil:
-		return a.Set, nil
+		return a.Result, nil
 	case context.Cause(ctx) == errSlow:
-		return agent.Set{}, overLimit("rendering took longer than the limit of %s: split the overlay, or raise --render-timeout", limits.Time)
+		return Result{}, overLimit("rendering took longer than the limit of %s: split the overlay, or raise --render-timeout", limits.Time)
 	case ctx.Err() != nil:
-		return agent.Set{}, ctx.Err()
+		return Result{}, ctx.Err()
 	}
-	return agent.Set{}, w.autopsy(limits)
+	return Result{}, w.autopsy(limits)
 }
 
 // errSlow is the cause when the limit of time ends a render.

@@ -30,8 +30,8 @@ type Request struct {
 
 // answer is what a worker says to a request.
 type answer struct {
-	Set   agent.Set
-	Error *Error
+	Result Result
+	Error  *Error
 }
 
 // exitMemory is how a worker ends when it has reached its limit of memory.
@@ -86,14 +86,15 @@ func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answ
 	if c, ok := tree.(io.Closer); ok {
 		defer c.Close()
 	}
-	set, err := Render(tree, r.Spec, limits)
-	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			return answer{Error: e}
-		}
-		return answer{Error: &Error{Kind: Invalid, Message: err.Error()}}
+	result, err := Run(tree, r.Spec, limits)
+	if err == nil {
+		return answer{Result: result}
 	}
-	return answer{Set: set}
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Kind: Invalid, Message: err.Error()}
+	}
+	return answer{result, e}
 }
 
 // confine takes from this process what a render has no need of: commands (there
