@@ -41,10 +41,11 @@ func newResumeCommand() *cobra.Command {
 		Use:   "resume overlay|repository NAME...",
 		Short: "Go on with a suspended Overlay or Repository",
 		Long:  `Go on with a suspended Overlay or Repository, at its newest revision. The note is removed.`,
-		Example: `  sluice resume overlay kubeflow
+		Example: `  # See what will happen
+  sluice plan kubeflow
 
-  # See first what will happen
-  sluice plan kubeflow`,
+  # Have it happen
+  sluice resume overlay kubeflow`,
 		Args: usage(cobra.MinimumNArgs(2), "say what to resume: sluice resume overlay NAME, or sluice resume repository NAME"),
 	}
 	a := reach(cmd)
