@@ -79,6 +79,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 	s := &Session{
 		account: account, kinds: c.kinds, dynamic: dyn, metadata: metaClient, notify: c.notify,
 		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
+		followers: map[agent.Ref]*follower{}, followed: map[agent.Owner]map[agent.Ref]bool{},
 	}
 	c.sessions[name] = s
 	return s, nil
@@ -97,4 +98,7 @@ type Session struct {
 	writing map[agent.Ref]*write
 	watches map[watchKey]*watcher
 	needs   map[agent.Owner]map[watchKey]bool
+
+	followers map[agent.Ref]*follower
+	followed  map[agent.Owner]map[agent.Ref]bool
 }

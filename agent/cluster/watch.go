@@ -127,8 +127,11 @@ func (s *Session) keep(owner agent.Owner, gk schema.GroupKind, keys map[watchKey
 	}
 }
 
-// Leave ends the owner's interest in all its kinds.
-func (s *Session) Leave(owner agent.Owner) { s.settle(owner, nil) }
+// Leave ends the owner's interest in all its kinds, and in what it follows.
+func (s *Session) Leave(owner agent.Owner) {
+	s.settle(owner, nil)
+	s.follow(owner, nil)
+}
 
 // settle notes what the owner needs and ends the watches nobody needs.
 func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {

@@ -140,9 +140,6 @@ func again(o *v1alpha1.Overlay, report sync.Report) time.Duration {
 		return 0
 	}
 	net := jittered(o.Spec.Interval.Duration, string(o.UID))
-	if o.Spec.Substitute != nil && report.Verdict.Reason == v1alpha1.RenderFailedReason {
-		net = min(net, time.Minute) // a ConfigMap or Secret may be mended, and is not watched
-	}
 	if retry := report.Verdict.Retry; retry > 0 && retry < net {
 		return retry
 	}

@@ -3,10 +3,8 @@ package sync
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -79,39 +77,31 @@ func keyOf(request render.Request) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// substitutes collects the variables of an overlay, reading as the overlay's account.
+// substitutes collects the variables of an overlay, reading as the overlay's account. A change
+// of what they come from wakes the overlay.
 func substitutes(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay) (map[string]string, error) {
+	var from []v1alpha1.SubstituteReference
+	if o.Spec.Substitute != nil {
+		from = o.Spec.Substitute.From
+	}
+	refs := make([]agent.Ref, len(from))
+	for n, f := range from {
+		refs[n] = agent.Ref{Kind: f.Kind, Namespace: o.Namespace, Name: f.Name}
+	}
+	found, err := session.Follow(ctx, OwnerOf(o), refs)
+	if err != nil {
+		return nil, fmt.Errorf("spec.substitute.from: %w", err)
+	}
 	if o.Spec.Substitute == nil {
 		return nil, nil
 	}
 	variables := map[string]string{}
-	for _, from := range o.Spec.Substitute.From {
-		ref := agent.Ref{Kind: from.Kind, Namespace: o.Namespace, Name: from.Name}
-		object, err := session.Get(ctx, ref, "v1")
-		if err != nil {
-			return nil, fmt.Errorf("spec.substitute.from: %s: %w", ref, err)
-		}
-		if object == nil && !from.Optional {
+	for n, ref := range refs {
+		data, there := found[ref]
+		if !there && !from[n].Optional {
 			return nil, fmt.Errorf("spec.substitute.from: %s is not there: create it, or set optional: true", ref)
 		}
-		if object == nil {
-			continue
-		}
-		data, _ := object.Object["data"].(map[string]any)
-		for name, value := range data {
-			text, ok := value.(string)
-			if !ok {
-				continue
-			}
-			if from.Kind == "Secret" {
-				plain, err := base64.StdEncoding.DecodeString(text)
-				if err != nil {
-					return nil, errors.New("spec.substitute.from: " + ref.String() + " holds a value that is not base64")
-				}
-				text = string(plain)
-			}
-			variables[name] = text
-		}
+		maps.Copy(variables, data)
 	}
 	maps.Copy(variables, o.Spec.Substitute.Variables)
 	return variables, nil
