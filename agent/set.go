@@ -38,9 +38,6 @@ type Options struct {
 	ForceReplace bool `json:",omitempty"`
 	// ForceOwner takes the object over from another owner (sluice.dev/force: owner).
 	ForceOwner bool `json:",omitempty"`
-	// KeepOnPrune leaves the object in the cluster when it leaves Git
-	// (sluice.dev/prune: disabled).
-	KeepOnPrune bool `json:",omitempty"`
 	// ApplyOnce creates the object if it is missing and never changes it afterwards
 	// (sluice.dev/apply: once).
 	ApplyOnce bool `json:",omitempty"`

@@ -21,7 +21,7 @@ var wishes = []struct {
 		"owner":   func(o *agent.Options) { o.ForceOwner = true },
 	}, "fields, replace, owner, or several with commas between"},
 	{v1alpha1.PruneAnnotation, false, map[string]func(*agent.Options){
-		"disabled": func(o *agent.Options) { o.KeepOnPrune = true },
+		"disabled": func(*agent.Options) {}, // asked of the live object, for then it is no longer in Git
 		"enabled":  func(*agent.Options) {},
 	}, "disabled or enabled"},
 	{v1alpha1.ApplyAnnotation, false, map[string]func(*agent.Options){

@@ -149,7 +149,7 @@ func TestOptions(t *testing.T) {
 	}{
 		{"force", "fields", agent.Options{ForceFields: true}},
 		{"force", "replace, owner", agent.Options{ForceReplace: true, ForceOwner: true}},
-		{"prune", "disabled", agent.Options{KeepOnPrune: true}},
+		{"prune", "disabled", agent.Options{}},
 		{"prune", "enabled", agent.Options{}},
 		{"apply", "once", agent.Options{ApplyOnce: true}},
 		{"apply", "never", agent.Options{Ignore: true}},
