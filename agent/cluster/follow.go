@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -139,7 +138,7 @@ func (f *follower) read(ctx context.Context) (map[string]string, error) {
 // has shown, unless the account lost the right to see it. One that is refused ends: it would
 // be refused again and again.
 func (f *follower) note(err error) {
-	if err == nil || errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
+	if err == nil || everyday(err) {
 		return
 	}
 	f.mu.Lock()

@@ -46,6 +46,7 @@ type watcher struct {
 	synced  bool
 	failed  error
 	failure time.Time
+	refused time.Time // since when it is refused, without an answer in between
 	// narrowed: the account may not watch the kind everywhere, so this watch has ended and
 	// others watch it namespace by namespace.
 	narrowed bool
@@ -275,26 +276,45 @@ func sourceOf[L runtime.Object](client lister[L], restrict func(*metav1.ListOpti
 	}
 }
 
-// note keeps a failure until the next success. An expired resource version is everyday life.
-// A watch that has shown its objects once goes on with what it has shown: a failure then is
-// mostly an API server that restarts, and the reflector may resume without a new list. But
-// when there is nothing any more where the watch looks, it shows nothing: the objects may be
-// there in another version, so the overlays look again.
+// refusalStands is how long a watch that has shown its objects has to be refused until that is
+// believed: an API server that starts refuses what it will allow in a moment.
+const refusalStands = time.Minute
+
+// note keeps a failure until the next success. A watch that has shown its objects once goes on
+// with what it has shown: a failure then is mostly an API server that restarts, and the
+// reflector may resume without a new list. But when there is nothing any more where the watch
+// looks, or the account lost the right to look, it shows nothing: the overlays look again.
 func (w *watcher) note(err error) {
-	if err == nil || errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
+	if everyday(err) {
 		return
 	}
-	lost := apierrors.IsNotFound(err)
 	w.mu.Lock()
-	if !w.synced || lost {
+	switch {
+	case !apierrors.IsForbidden(err):
+		w.refused = time.Time{}
+	case w.refused.IsZero():
+		w.refused = time.Now()
+	}
+	unserved, revoked := apierrors.IsNotFound(err), apierrors.IsForbidden(err) && w.synced && time.Since(w.refused) > refusalStands
+	if err != nil && (!w.synced || unserved || revoked) {
 		w.synced, w.failed, w.failure = false, err, time.Now()
 	}
 	w.mu.Unlock()
-	w.closer.Do(func() { close(w.first) })
-	if lost {
+	if err != nil {
+		w.closer.Do(func() { close(w.first) })
+	}
+	if unserved {
 		w.session.kinds.change(w.key.Group)
+	}
+	if unserved || revoked {
 		w.session.wake(w.key)
 	}
+}
+
+// everyday tells that a request of a watch was ended, or has to be made in another way, which
+// is no failure.
+func everyday(err error) bool {
+	return errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err)
 }
 
 func (w *watcher) wait(ctx context.Context, account Account) error {

@@ -137,6 +137,46 @@ func TestUsefulWatch(t *testing.T) {
 	}
 }
 
+// An account may lose the right to watch what it has watched. That is told, but not because an
+// API server that starts does not know yet what it allows.
+func TestRightToWatchIsRevoked(t *testing.T) {
+	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", nil)
+	key, owner := watchKey{GroupKind: schema.GroupKind{Kind: "ConfigMap"}}, agent.Owner{Namespace: "platform", Name: "app"}
+	for _, c := range []struct {
+		name  string
+		noted []error
+		want  agent.Class
+		told  int
+	}{
+		{"once", []error{refusal}, "", 0},
+		{"for long", []error{refusal, refusal}, agent.Forbidden, 1},
+		{"with an answer in between", []error{refusal, nil, refusal}, "", 0},
+		{"the API server starts", []error{apierrors.NewServiceUnavailable("wait"), refusal}, "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := 0
+			s := &Session{seen: map[agent.Ref]sighting{}, needs: map[agent.Owner]map[watchKey]bool{owner: {key: true}}, notify: func(agent.Owner) { told++ }}
+			w := &watcher{key: key, session: s, first: make(chan struct{})}
+			if err := w.Replace(nil, "5"); err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range c.noted {
+				w.note(err)
+				if !w.refused.IsZero() {
+					w.refused = w.refused.Add(-refusalStands)
+				}
+			}
+			err := w.wait(t.Context(), Account{})
+			if (err == nil) != (c.want == "") || err != nil && ClassOf(err) != c.want {
+				t.Errorf("it says %v, want %s", err, c.want)
+			}
+			if told != c.told {
+				t.Errorf("told %d times, want %d", told, c.told)
+			}
+		})
+	}
+}
+
 // A watch that shows nothing because its version is gone does not count as one that has seen
 // everything: its overlays look again, and its kind is asked for anew.
 func TestWatchOfAVersionThatIsGone(t *testing.T) {
