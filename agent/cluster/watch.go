@@ -72,7 +72,7 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 	failed := map[schema.GroupKind]error{}
 	keys := map[watchKey]bool{}
 	mappings := make([]*meta.RESTMapping, len(needs))
-	var waiting []*watcher
+	everywhere := make([]*watcher, len(needs))
 	for n, need := range needs {
 		gk := need.Kind.GroupKind()
 		mapping, err := s.mappingToWatch(need.Kind)
@@ -83,14 +83,15 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 			}
 			continue
 		}
-		mappings[n] = mapping
-		waiting = append(waiting, s.start(owner, watchKey{GroupKind: gk}, mapping))
+		mappings[n], everywhere[n] = mapping, s.start(owner, watchKey{GroupKind: gk}, mapping)
 	}
 	patience, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
+	var waiting []*watcher
 	for n, need := range needs {
-		if mappings[n] != nil && mappings[n].Scope.Name() == meta.RESTScopeNameNamespace {
-			waiting = append(waiting, s.narrow(patience, owner, need, mappings[n])...)
+		if everywhere[n] != nil {
+			waiting = append(waiting, everywhere[n])
+			waiting = append(waiting, s.narrow(patience, owner, everywhere[n], mappings[n], need.Namespaces)...)
 		}
 	}
 	for _, w := range waiting {
@@ -163,14 +164,13 @@ func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 }
 
 // narrow watches a kind namespace by namespace where the account may not look further.
-func (s *Session) narrow(ctx context.Context, owner agent.Owner, need Need, mapping *meta.RESTMapping) []*watcher {
-	everywhere := s.start(owner, watchKey{GroupKind: need.Kind.GroupKind()}, mapping)
-	if !everywhere.giveUpIfForbidden(ctx) {
+func (s *Session) narrow(ctx context.Context, owner agent.Owner, everywhere *watcher, mapping *meta.RESTMapping, namespaces []string) []*watcher {
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace || !everywhere.giveUpIfForbidden(ctx) {
 		return nil
 	}
 	var each []*watcher
-	for _, ns := range need.Namespaces {
-		each = append(each, s.start(owner, watchKey{GroupKind: need.Kind.GroupKind(), namespace: ns}, mapping))
+	for _, ns := range namespaces {
+		each = append(each, s.start(owner, watchKey{GroupKind: everywhere.key.GroupKind, namespace: ns}, mapping))
 	}
 	return each
 }
