@@ -45,15 +45,15 @@ type Change struct {
 	Fields []Field
 	// Object is what to apply; for deletes only Ref and Version are set.
 	Object Object
-	// UID of the live object, so that a delete or replace never hits another one.
-	UID string
+	// UID and Owner of the live object, so that no write hits another one, and no delete one
+	// that was handed on. UID is empty if there is none.
+	UID   string
+	Owner Owner
 	// TakeFields: fields that others own now are taken over, because they were ours (drift)
 	// or because the object's annotation asks for it.
 	TakeFields bool
 	// Drifted: the live object was changed by somebody else.
 	Drifted bool
-	// Ignored are JSON pointers to fields that belong to somebody else.
-	Ignored []string
 }
 
 // Violation is a change that must not be made as things are.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -16,10 +17,13 @@ type Object struct {
 	// Origin is the file in the repository that declares the object, or the kustomization
 	// that generates it; empty if unknown.
 	Origin string
-	// Digest is the first 16 hexadecimal digits of the SHA-256 of JSON.
+	// Digest is the first 16 hexadecimal digits of the SHA-256 of what is applied: JSON, less
+	// what is ignored.
 	Digest string
 	// Options are what the object's sluice.dev annotations ask for.
 	Options Options
+	// Ignored are JSON pointers to fields that are left to somebody else.
+	Ignored []string
 	// JSON is the object in canonical form: keys sorted, no insignificant space.
 	JSON []byte
 }
@@ -27,6 +31,17 @@ type Object struct {
 // GroupVersionKind returns the API version and kind the object is written in.
 func (o Object) GroupVersionKind() schema.GroupVersionKind {
 	return o.Ref.GroupKind().WithVersion(o.Version)
+}
+
+// LeavingOut returns the object with fields left to somebody else. Another digest comes with
+// other fields: what is to be applied is no longer the same.
+func (o Object) LeavingOut(pointers []string) Object {
+	if len(pointers) == 0 {
+		return o
+	}
+	o.Ignored = slices.Compact(slices.Sorted(slices.Values(pointers)))
+	o.Digest = DigestOf([]byte(o.Digest + " without " + strings.Join(o.Ignored, " ")))
+	return o
 }
 
 // Options are what the annotations of one object ask for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -15,20 +16,49 @@ import (
 	"k8s.io/client-go/metadata"
 )
 
-// Apply sends one object by server-side apply under the given field manager. With force it
-// takes over fields that others own. Only metadata comes back.
-func (s *Session) Apply(ctx context.Context, o agent.Object, manager string, force bool) (agent.Live, error) {
+// Apply sends one object by server-side apply under the given field manager. With a uid it
+// updates the object that has it and no other; without, it creates one if there is none. With
+// force it takes over fields that others own. Only metadata comes back.
+func (s *Session) Apply(ctx context.Context, o agent.Object, uid, manager string, force bool) (agent.Live, error) {
 	client, err := s.metadataOf(o)
+	if err != nil {
+		return agent.Live{}, err
+	}
+	body, err := addressed(o, uid)
 	if err != nil {
 		return agent.Live{}, err
 	}
 	s.beginWrite(o.Ref)
 	defer s.endWrite(o.Ref)
-	got, err := client.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(manager, force, false))
+	got, err := client.Patch(ctx, o.Ref.Name, types.ApplyPatchType, body, patchOptions(manager, force, false))
 	if err != nil {
 		return agent.Live{}, explain(o.Ref, s.account, err)
 	}
 	return s.observe(o.Ref, got), nil
+}
+
+// addressed returns the JSON of an object with the UID of the one that it is meant for. The
+// API server compares it and does not count it as a field that was applied.
+func addressed(o agent.Object, uid string) ([]byte, error) {
+	if uid == "" {
+		return o.JSON, nil
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(o.JSON, &object); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Ref, err)
+	}
+	var metadata map[string]json.RawMessage
+	if err := json.Unmarshal(object["metadata"], &metadata); err != nil {
+		return nil, fmt.Errorf("%s: metadata: %w", o.Ref, err)
+	}
+	var err error
+	if metadata["uid"], err = json.Marshal(uid); err != nil {
+		return nil, err
+	}
+	if object["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
 }
 
 // write is a write under way. A watch may tell that the object is gone before the answer to
@@ -127,18 +157,14 @@ func (s *Session) Get(ctx context.Context, ref agent.Ref, version string) (*unst
 	return got, nil
 }
 
-// Delete deletes an object if it still is the one with that UID, in the background. That it
-// is gone already is no error.
-func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string) error {
+// Delete deletes an object in the background, if it still is the one with that UID and belongs
+// to owner. That it is gone already is no error.
+func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string, owner agent.Owner) error {
 	client, err := s.metadataOf(agent.Object{Ref: ref, Version: version})
 	if err != nil {
 		return err
 	}
-	options := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}
-	if uid != "" {
-		options.Preconditions = &metav1.Preconditions{UID: new(types.UID(uid))}
-	}
-	err = client.Delete(ctx, ref.Name, options)
+	err = s.deleteOwned(ctx, client, ref, uid, owner)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return explain(ref, s.account, err)
 	}
@@ -149,6 +175,34 @@ func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string
 		s.seen[ref] = seen
 	}
 	return nil
+}
+
+// deleteOwned makes the deletion depend on the version in which the object was seen to be the
+// owner's. Where that is not the newest any more, it is read again: a status was written since,
+// or the owner changed.
+func (s *Session) deleteOwned(ctx context.Context, client metadata.ResourceInterface, ref agent.Ref, uid string, owner agent.Owner) error {
+	live, known := s.Seen(ref)
+	for {
+		if !known {
+			now, err := client.Get(ctx, ref.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			live = sight(ref.GroupKind(), now)
+		}
+		if live.UID != uid || live.Owner != owner {
+			return &Error{agent.Waiting, "it is not the object that the plan saw, or belongs to somebody else by now: it is looked at again"}
+		}
+		only := metav1.Preconditions{UID: new(types.UID(uid))}
+		if live.ResourceVersion != 0 { // or else its version is no number
+			only.ResourceVersion = new(strconv.FormatUint(live.ResourceVersion, 10))
+		}
+		err := client.Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &only})
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		known = false
+	}
 }
 
 // Disown takes the ownership labels off an object, if it still is the one with that UID.

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/sync"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -330,17 +331,29 @@ func (r *Overlays) farewell(ctx context.Context, o *v1alpha1.Overlay) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	before := o.DeepCopy()
-	if why := r.Syncer.Farewell(ctx, o); why != nil {
+	withNamespace, err := r.terminating(ctx, o.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if why := r.Syncer.Farewell(ctx, o, withNamespace); why != nil {
 		v := sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.ProgressingReason, Message: "being deleted; " + why.Error()}
 		setConditions(&o.Status.Conditions, o.Generation, v)
 		return ctrl.Result{RequeueAfter: farewellRetry}, r.write(ctx, before, o)
 	}
 	controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer)
-	if err := r.Client.Patch(ctx, o, client.MergeFrom(before)); err != nil {
+	if err := r.Client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	log.FromContext(ctx).Info("overlay deleted", "deletionPolicy", o.Spec.DeletionPolicy)
 	return ctrl.Result{}, nil
+}
+
+// terminating tells whether a namespace is being deleted.
+func (r *Overlays) terminating(ctx context.Context, name string) (bool, error) {
+	var namespace metav1.PartialObjectMetadata
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+	return namespace.DeletionTimestamp != nil, client.IgnoreNotFound(err)
 }
 
 // farewellRetry is the net below the watches while objects are going away.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,6 +29,7 @@ type Limits struct {
 // Apply carries out the creates, updates and replaces of a plan, wave by wave.
 func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits) agent.Run {
 	waiting := definitionsOnTheirWay(s, p)
+	silent := &silence{kinds: map[schema.GroupKind]int{}}
 	var run agent.Run
 	for _, wave := range wavesOf(p, false) {
 		if wave[0].Wave == plan.WaveAdmission && len(run.Failures()) > 0 {
@@ -36,7 +40,13 @@ func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 			if crd, blocked := waiting()[c.Ref.GroupKind()]; blocked {
 				return postpone([]agent.Change{c}, "its kind is being defined by "+crd.String())[0]
 			}
-			return applyOne(ctx, s, c)
+			if silent.about(c.Ref.GroupKind()) {
+				return postpone([]agent.Change{c}, "nothing answers for others of its kind")[0]
+			}
+			start := time.Now()
+			done := applyOne(ctx, s, c)
+			silent.note(done, time.Since(start))
+			return done
 		})...)
 	}
 	return run
@@ -60,7 +70,7 @@ func Prune(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 			if c.Verb == agent.Forget {
 				return agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.Done, Note: c.Reason}
 			}
-			return outcome(c, agent.Live{}, s.Delete(ctx, c.Ref, c.Object.Version, c.UID))
+			return outcome(c, agent.Live{}, s.Delete(ctx, c.Ref, c.Object.Version, c.UID, c.Owner))
 		})...)
 	}
 	return run
@@ -82,12 +92,42 @@ func wavesOf(p agent.Plan, deletes bool) [][]agent.Change {
 	return waves
 }
 
-// each does the work of one wave side by side and returns its outcomes in the plan's order.
+// silence counts, by kind, the requests that nothing has answered for long: a webhook that is
+// down takes its whole timeout for each object. After a few, the rest of the kind waits for
+// the next pass, so that the worker is free for others.
+type silence struct {
+	mu    sync.Mutex
+	kinds map[schema.GroupKind]int
+}
+
+const (
+	longSilence  = time.Second
+	mostSilences = 3
+)
+
+func (s *silence) about(kind schema.GroupKind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kinds[kind] >= mostSilences
+}
+
+func (s *silence) note(done agent.Outcome, took time.Duration) {
+	if done.Class != agent.Unavailable || took < longSilence {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kinds[done.Ref.GroupKind()]++
+}
+
+// each does the work of one wave side by side and returns its outcomes in the plan's order. The
+// work itself is in no order, so that where a pass ends early, each object's turn comes.
 func each(ctx context.Context, wave []agent.Change, limits Limits, do func(context.Context, agent.Change) agent.Outcome) []agent.Outcome {
 	outcomes := make([]agent.Outcome, len(wave))
 	var group errgroup.Group
 	group.SetLimit(max(limits.Parallel, 1))
-	for n, c := range wave {
+	for _, n := range rand.Perm(len(wave)) {
+		c := wave[n]
 		group.Go(func() error {
 			if ctx.Err() != nil {
 				outcomes[n] = postpone([]agent.Change{c}, "the work was interrupted")[0]
@@ -110,9 +150,9 @@ func each(ctx context.Context, wave []agent.Change, limits Limits, do func(conte
 func definitionsOnTheirWay(s *cluster.Session, p agent.Plan) func() map[schema.GroupKind]agent.Ref {
 	defined := map[schema.GroupKind]agent.Ref{}
 	for _, c := range p.Changes {
-		if kind, ok := defines(c.Object); ok {
+		if definition, ok := manifest.DefinitionOf(c.Object); ok {
 			if seen, known := s.Seen(c.Ref); c.Verb != agent.Keep || known && !seen.Health.OK() {
-				defined[kind] = c.Ref
+				defined[definition.GroupKind()] = c.Ref
 			}
 		}
 	}
@@ -127,29 +167,12 @@ func definitionsOnTheirWay(s *cluster.Session, p agent.Plan) func() map[schema.G
 	}
 }
 
-// defines returns the kind that a CRD defines.
-func defines(o agent.Object) (schema.GroupKind, bool) {
-	if o.Ref.Kind != "CustomResourceDefinition" || len(o.JSON) == 0 {
-		return schema.GroupKind{}, false
-	}
-	var crd struct {
-		Spec struct {
-			Group string
-			Names struct{ Kind string }
-		}
-	}
-	if err := json.Unmarshal(o.JSON, &crd); err != nil {
-		return schema.GroupKind{}, false
-	}
-	return schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind}, true
-}
-
 // applyOne carries out one create, update or replace.
 func applyOne(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outcome {
 	switch {
 	case c.Verb == agent.Replace:
 		return replace(ctx, s, c)
-	case len(c.Ignored) > 0:
+	case len(c.Object.Ignored) > 0:
 		live, err := applyAround(ctx, s, c)
 		return outcome(c, live, err)
 	}
@@ -157,7 +180,7 @@ func applyOne(ctx context.Context, s *cluster.Session, c agent.Change) agent.Out
 	if c.Drifted && c.Verb == agent.Update {
 		note = whatDrifted(ctx, s, c)
 	}
-	live, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields)
+	live, err := s.Apply(ctx, c.Object, c.UID, v1alpha1.FieldManager, c.TakeFields)
 	done := outcome(c, live, err)
 	done.Note = note
 	return done
@@ -166,7 +189,7 @@ func applyOne(ctx context.Context, s *cluster.Session, c agent.Change) agent.Out
 // replace deletes the object that the plan saw, and creates the new one as soon as the old
 // one is gone. While finalizers hold it, the inventory remembers that it is to be created.
 func replace(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outcome {
-	if err := s.Delete(ctx, c.Ref, c.Object.Version, c.UID); err != nil {
+	if err := s.Delete(ctx, c.Ref, c.Object.Version, c.UID, c.Owner); err != nil {
 		return outcome(c, agent.Live{}, err)
 	}
 	old, err := s.Get(ctx, c.Ref, c.Object.Version)
@@ -176,7 +199,7 @@ func replace(ctx context.Context, s *cluster.Session, c agent.Change) agent.Outc
 	if old != nil {
 		return postpone([]agent.Change{c}, "the old object is being deleted, or somebody made a new one meanwhile")[0]
 	}
-	live, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields)
+	live, err := s.Apply(ctx, c.Object, "", v1alpha1.FieldManager, c.TakeFields)
 	return outcome(c, live, err)
 }
 

@@ -24,54 +24,132 @@ const caretaker = "sluice-ignored"
 // applyAround applies an object without its ignored fields. A new object is created with
 // them, so that it starts as Git says; then they are handed over to the caretaker.
 func applyAround(ctx context.Context, s *cluster.Session, c agent.Change) (agent.Live, error) {
-	trimmed, err := without(c.Object, c.Ignored)
-	if err != nil {
-		return agent.Live{}, err
+	var wanted map[string]any
+	if err := json.Unmarshal(c.Object.JSON, &wanted); err != nil {
+		return agent.Live{}, fmt.Errorf("%s: %w", c.Ref, err)
 	}
+	uid := c.UID
 	if c.Verb == agent.Create {
-		if _, err := s.Apply(ctx, c.Object, v1alpha1.FieldManager, c.TakeFields); err != nil {
+		created, err := s.Apply(ctx, c.Object, "", v1alpha1.FieldManager, c.TakeFields)
+		if err != nil {
 			return agent.Live{}, err
 		}
+		uid = created.UID
 	}
 	live, err := s.Get(ctx, c.Ref, c.Object.Version)
 	if err != nil {
 		return agent.Live{}, err
 	}
-	if live != nil && ownsAny(live, c.Ignored) {
-		handover, err := only(live, c.Ignored)
+	if live != nil && ownsAny(live, c.Object.Ignored) {
+		handover, err := only(live, wanted, c.Object.Ignored)
 		if err != nil {
 			return agent.Live{}, err
 		}
-		if _, err := s.Apply(ctx, agent.Object{Ref: c.Ref, Version: c.Object.Version, JSON: handover}, caretaker, true); err != nil {
+		if _, err := s.Apply(ctx, agent.Object{Ref: c.Ref, Version: c.Object.Version, JSON: handover}, uid, caretaker, true); err != nil {
 			return agent.Live{}, err
 		}
 	}
-	return s.Apply(ctx, trimmed, v1alpha1.FieldManager, c.TakeFields)
+	trimmed := c.Object
+	if trimmed.JSON, err = without(wanted, c.Object.Ignored); err != nil {
+		return agent.Live{}, err
+	}
+	return s.Apply(ctx, trimmed, uid, v1alpha1.FieldManager, c.TakeFields)
 }
 
-// without returns the object less the fields at the pointers.
-func without(o agent.Object, pointers []string) (agent.Object, error) {
-	var fields map[string]any
-	if err := json.Unmarshal(o.JSON, &fields); err != nil {
-		return o, fmt.Errorf("%s: %w", o.Ref, err)
-	}
+// without returns an object less the fields at the pointers, and changes it.
+func without(wanted map[string]any, pointers []string) ([]byte, error) {
 	for _, p := range pointers {
-		drop(fields, segments(p))
+		drop(wanted, segments(p))
 	}
-	trimmed, err := json.Marshal(fields)
-	if err != nil {
-		return o, fmt.Errorf("%s: %w", o.Ref, err)
-	}
-	o.JSON = trimmed
-	return o, nil
+	return json.Marshal(wanted)
 }
 
-// only returns the identity of a live object and its values at the pointers. The resource
-// version makes the API server refuse it when somebody changed a value meanwhile.
-func only(live *unstructured.Unstructured, pointers []string) ([]byte, error) {
+// Around returns what is wanted of an object with the live values of the fields that are left
+// to somebody else.
+func Around(o agent.Object, live *unstructured.Unstructured) (map[string]any, error) {
+	var wanted map[string]any
+	if err := json.Unmarshal(o.JSON, &wanted); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Ref, err)
+	}
+	for _, p := range o.Ignored {
+		path := segments(p)
+		last := len(path) - 1
+		parent, _ := at(wanted, path[:last])
+		fields, ok := parent.(map[string]any)
+		if !ok {
+			continue // there is nothing to leave out, or a whole element of a list
+		}
+		if value, there := at(live.Object, inLive(path, wanted, live.Object)); there {
+			fields[path[last]] = value
+		} else {
+			delete(fields, path[last])
+		}
+	}
+	return wanted, nil
+}
+
+// inLive turns a path that counts the elements of lists as Git does into one that counts as
+// the live object does: an element is found by its name, for somebody may have put others
+// before it. Elements without a name are taken by their place.
+func inLive(path []string, wanted, live any) []string {
+	found := make([]string, 0, len(path))
+	for _, segment := range path {
+		wanted, _ = child(wanted, segment)
+		if elements, ok := live.([]any); ok {
+			segment = placeOf(elements, wanted, segment)
+		}
+		live, _ = child(live, segment)
+		found = append(found, segment)
+	}
+	return found
+}
+
+// placeOf returns the place of the element with the name of the wanted one, or else the given.
+func placeOf(elements []any, wanted any, segment string) string {
+	element, _ := wanted.(map[string]any)
+	if element["name"] == nil {
+		return segment
+	}
+	for n, e := range elements {
+		if e, ok := e.(map[string]any); ok && e["name"] == element["name"] {
+			return strconv.Itoa(n)
+		}
+	}
+	return segment
+}
+
+// child returns the value below a key or a place in a list.
+func child(node any, segment string) (any, bool) {
+	switch node := node.(type) {
+	case map[string]any:
+		value, there := node[segment]
+		return value, there
+	case []any:
+		if n, err := strconv.Atoi(segment); err == nil && n >= 0 && n < len(node) {
+			return node[n], true
+		}
+	}
+	return nil, false
+}
+
+// at returns the value at the end of a path.
+func at(node any, path []string) (any, bool) {
+	there := true
+	for _, segment := range path {
+		if node, there = child(node, segment); !there {
+			return nil, false
+		}
+	}
+	return node, true
+}
+
+// only returns the identity of a live object and its values at the pointers, which count as
+// the wanted object does. The resource version makes the API server refuse it when somebody
+// changed a value meanwhile.
+func only(live *unstructured.Unstructured, wanted map[string]any, pointers []string) ([]byte, error) {
 	part := map[string]any{}
 	for _, p := range pointers {
-		part, _ = pick(part, live.Object, segments(p)).(map[string]any)
+		part, _ = pick(part, live.Object, inLive(segments(p), wanted, live.Object)).(map[string]any)
 	}
 	part["apiVersion"], part["kind"] = live.GetAPIVersion(), live.GetKind()
 	metadata, _ := part["metadata"].(map[string]any)

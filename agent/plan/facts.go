@@ -35,15 +35,12 @@ type Facts struct {
 	// immutable field changes.
 	Replaceable map[agent.Ref]Replaceable
 
-	Prune  bool
-	Drift  v1alpha1.DriftPolicy
-	Ignore []Ignore
+	Prune bool
+	Drift v1alpha1.DriftPolicy
 	// AllowPrune is the commit for which large prunes are allowed; empty for none.
 	AllowPrune string
 	// Farewell: the Overlay itself is being deleted, so that nothing is left is the point.
 	Farewell bool
-	// Recheck applies every object again, also those that look right.
-	Recheck bool
 }
 
 // Kind is what the cluster says of a kind.
@@ -71,10 +68,4 @@ type Replaceable struct {
 	Valid bool
 	// Message of the API server when it is not.
 	Message string
-}
-
-// Ignore is an ignore rule with its target compiled.
-type Ignore struct {
-	Matches func(agent.Object) bool
-	Paths   []string
 }

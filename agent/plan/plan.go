@@ -63,14 +63,8 @@ func removes(v agent.Verb) bool { return v == agent.Delete || v == agent.Forget 
 func apply(f Facts, o agent.Object) decision {
 	change := agent.Change{Ref: o.Ref, Wave: Wave(o.Ref.GroupKind()), Object: o, TakeFields: o.Options.ForceFields}
 	live, exists := f.Live[o.Ref]
-	change.UID = live.UID
+	change.UID, change.Owner = live.UID, live.Owner
 	entry, recorded := f.Inventory[o.Ref]
-	for _, rule := range f.Ignore {
-		if rule.Matches(o) {
-			change.Ignored = append(change.Ignored, rule.Paths...)
-		}
-	}
-
 	if o.Options.Ignore && recorded {
 		return forget(change, "left alone from now on: sluice.dev/apply: never")
 	}
@@ -89,9 +83,6 @@ func apply(f Facts, o agent.Object) decision {
 	}
 	if !exists {
 		change.Verb, change.Reason = agent.Create, "new in Git"
-		if recorded && entry.Digest == o.Digest {
-			change.Reason = "changed in Git, and gone from the cluster"
-		}
 		if recorded && entry.Digest == o.Digest {
 			change.Reason, change.Drifted = "gone from the cluster", true
 			return byDriftPolicy(f, change)
@@ -126,10 +117,6 @@ func apply(f Facts, o agent.Object) decision {
 	if drifted {
 		change.Drifted, change.TakeFields, change.Reason = true, true, "changed in the cluster"
 		return byDriftPolicy(f, change)
-	}
-	if f.Recheck {
-		change.Reason = "periodic re-check"
-		return decision{change: change}
 	}
 	return keep(change, "")
 }
@@ -215,7 +202,7 @@ func irreplaceable(ref agent.Ref) string {
 func remove(f Facts, ref agent.Ref) decision {
 	live, exists := f.Live[ref]
 	change := agent.Change{
-		Ref: ref, Verb: agent.Delete, Wave: Wave(ref.GroupKind()), Reason: "left Git", UID: live.UID,
+		Ref: ref, Verb: agent.Delete, Wave: Wave(ref.GroupKind()), Reason: "left Git", UID: live.UID, Owner: live.Owner,
 		Object: agent.Object{Ref: ref, Version: f.Inventory[ref].Version},
 	}
 	if why, unknown := f.Unknown[ref]; unknown {
@@ -254,7 +241,8 @@ func remove(f Facts, ref agent.Ref) decision {
 // that moved or an emptied file must not take the cluster down.
 func guardEverything(f Facts, p agent.Plan) agent.Plan {
 	deletes := p.Count(agent.Delete)
-	if deletes == 0 || len(f.Set.Objects) > 0 || f.Farewell || allowed(f) {
+	left := slices.ContainsFunc(f.Set.Objects, func(o agent.Object) bool { return !o.Options.Ignore })
+	if deletes == 0 || left || f.Farewell || allowed(f) {
 		return p
 	}
 	kept := p.Changes[:0:0]

@@ -224,6 +224,10 @@ func TestMake(t *testing.T) {
 ! delete ConfigMap/shop/conf: this revision would delete all 2 objects of the Overlay: if that is meant, annotate the Overlay with sluice.dev/allow-prune: 4f2a9c1e8b7d
 ! delete Deployment/shop/web: this revision would delete all 2 objects of the Overlay: if that is meant, annotate the Overlay with sluice.dev/allow-prune: 4f2a9c1e8b7d
 2 refused, 0 unchanged`},
+		{"prune: everything but what is left alone", swap(drop(drop(settled(web, conf), web), conf), with(object(pvc, "d1"), func(o *agent.Options) { o.Ignore = true })), `
+! delete ConfigMap/shop/conf: this revision would delete all 2 objects of the Overlay: if that is meant, annotate the Overlay with sluice.dev/allow-prune: 4f2a9c1e8b7d
+! delete Deployment/shop/web: this revision would delete all 2 objects of the Overlay: if that is meant, annotate the Overlay with sluice.dev/allow-prune: 4f2a9c1e8b7d
+2 refused, 1 unchanged`},
 		{"prune: everything, allowed for this commit", change(drop(drop(settled(web, conf), web), conf), func(f *Facts) { f.AllowPrune = "4f2a9c1" }), `
 - delete Deployment/shop/web  (left Git)
 - delete ConfigMap/shop/conf  (left Git)
@@ -238,9 +242,6 @@ func TestMake(t *testing.T) {
 - delete Deployment/shop/web  (left Git)
 - delete ConfigMap/shop/conf  (left Git)
 2 to delete, 0 unchanged`},
-		{"periodic re-check", change(settled(web), func(f *Facts) { f.Recheck = true }), `
-~ update Deployment/shop/web  (periodic re-check)
-1 to update, 0 unchanged`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
 
 // shardSize is the largest number of entries in one Inventory object: about 200 kB, far below
@@ -170,12 +171,13 @@ func (i *Inventories) write(ctx context.Context, owner agent.Owner, now *v1alpha
 	case len(entries) == 0 && now == nil:
 		return shard{}, nil
 	case len(entries) == 0:
-		return shard{}, client.IgnoreNotFound(i.Writer.Delete(ctx, now, client.Preconditions{UID: &now.UID}))
+		return shard{}, i.discard(ctx, now)
 	case now == nil:
 		object := &v1alpha1.Inventory{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: owner.Namespace, GenerateName: owner.Name + "-",
-				Labels: map[string]string{v1alpha1.OverlayLabel: owner.Name},
+				Labels:     map[string]string{v1alpha1.OverlayLabel: owner.Name},
+				Finalizers: []string{v1alpha1.Finalizer},
 			},
 			Entries: listOf(entries),
 		}
@@ -184,6 +186,19 @@ func (i *Inventories) write(ctx context.Context, owner agent.Owner, now *v1alpha
 	object := now.DeepCopy()
 	object.Entries = listOf(entries)
 	return shard{object, entries}, i.Writer.Update(ctx, object, client.FieldOwner(v1alpha1.FieldManager))
+}
+
+// discard deletes an Inventory object that has nothing to remember any more. The finalizer
+// goes first: it keeps the record when the namespace is deleted while no agent runs, for there
+// may be objects of the Overlay elsewhere.
+func (i *Inventories) discard(ctx context.Context, now *v1alpha1.Inventory) error {
+	object := now.DeepCopy()
+	object.Entries = nil
+	controllerutil.RemoveFinalizer(object, v1alpha1.Finalizer)
+	if err := i.Writer.Update(ctx, object, client.FieldOwner(v1alpha1.FieldManager)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return client.IgnoreNotFound(i.Writer.Delete(ctx, object, client.Preconditions{UID: &object.UID}))
 }
 
 func listOf(entries agent.Inventory) []v1alpha1.InventoryEntry {

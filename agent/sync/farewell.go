@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -15,10 +16,12 @@ import (
 
 // Farewell does with the objects of a deleted Overlay what its deletionPolicy says, as far as
 // it leads now. It is done when nothing is left on record; until then, the error says what it
-// waits for.
-func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay) error {
+// waits for. When the Overlay's namespace is being deleted as a whole, what is in there goes
+// without it: its account may have lost all rights there already.
+func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespace bool) error {
 	owner := OwnerOf(o)
-	session, err := s.session(o)
+	m := s.memory(owner)
+	session, err := s.session(o, m)
 	if err != nil {
 		return err
 	}
@@ -26,16 +29,18 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay) error {
 	if err != nil {
 		return err
 	}
-	s.release(s.memory(owner))
+	if withNamespace {
+		maps.DeleteFunc(inventory, func(ref agent.Ref, _ agent.Entry) bool { return ref.Namespace == o.Namespace })
+	}
+	s.release(m)
+	limits := s.limits(o)
 	facts := gather(ctx, session, s.Inventories, plan.Facts{
 		Owner: owner, Inventory: inventory, Prune: deletes(o), Farewell: true,
 		Revision:   lastRevision(o),
 		Claims:     claims{syncer: s, owner: owner, repository: o.RepositoryName().String()},
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
-	})
+	}, limits)
 	p := plan.Make(facts)
-	limits := s.Limits
-	limits.Request = min(limits.Request, o.Spec.Timeout.Duration)
 	run := execute.Prune(ctx, session, p, limits)
 	if !deletes(o) {
 		run = disown(ctx, session, facts, run)
@@ -79,7 +84,11 @@ func disown(ctx context.Context, session *cluster.Session, facts plan.Facts, run
 		if done.Verb != agent.Forget || live.Owner != facts.Owner {
 			continue
 		}
-		if err := session.Disown(ctx, done.Ref, facts.Inventory[done.Ref].Version, live.UID); err != nil {
+		err := session.Disown(ctx, done.Ref, facts.Inventory[done.Ref].Version, live.UID)
+		if cluster.ClassOf(err) == agent.Forbidden {
+			continue // then the labels stay: they name an Overlay that is gone, which binds nobody
+		}
+		if err != nil {
 			run.Outcomes[n].Result, run.Outcomes[n].Class, run.Outcomes[n].Message = agent.Failed, cluster.ClassOf(err), err.Error()
 		}
 	}

@@ -2,27 +2,33 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"github.com/sluice-dev/sluice/agent/record"
-	"k8s.io/apimachinery/pkg/runtime"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // gather reads the facts that a plan is made from. Watches have most of them; only objects
 // that no watch shows are asked for.
-func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts) plan.Facts {
+func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits execute.Limits) plan.Facts {
 	unseen := session.Watch(ctx, facts.Owner, needs(facts))
 	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]string{}
 	var ask []agent.Object
 	for _, o := range everything(facts) {
+		if _, recorded := facts.Inventory[o.Ref]; o.Options.Ignore && !recorded {
+			continue // it is nobody's business here
+		}
 		if err := unseen[o.Ref.GroupKind()]; err != nil && cluster.ClassOf(err) != agent.NoKind {
 			facts.Unknown[o.Ref] = err.Error()
 			continue
@@ -40,7 +46,7 @@ func gather(ctx context.Context, session *cluster.Session, records *record.Inven
 		facts.Unknown[ref] = err.Error()
 	}
 	facts.Held = held(ctx, session, records, facts)
-	facts.Replaceable = replaceable(ctx, session, facts)
+	facts.Replaceable = replaceable(ctx, session, facts, limits)
 	return facts
 }
 
@@ -89,8 +95,14 @@ func scoped(session *cluster.Session, set agent.Set) (agent.Set, map[schema.Grou
 			return set, kinds, fmt.Errorf("%s: %w", o.Ref, err)
 		}
 	}
-	if objects != nil {
-		set = agent.NewSet(objects)
+	if objects == nil {
+		return set, kinds, nil
+	}
+	set = agent.NewSet(objects)
+	for n := range len(set.Objects) - 1 {
+		if a, b := set.Objects[n], set.Objects[n+1]; a.Ref == b.Ref {
+			return set, kinds, fmt.Errorf("%s is defined twice, in %s and %s, in two namespaces that it does not have: remove one of them", a.Ref, a.Origin, b.Origin)
+		}
 	}
 	return set, kinds, nil
 }
@@ -156,58 +168,66 @@ func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, ver
 	if err != nil || object == nil {
 		return 0, err
 	}
-	var definition struct {
-		Spec struct {
-			Group    string
-			Names    struct{ Kind string }
-			Versions []struct {
-				Name   string
-				Served bool
-			}
-		}
+	definition, ok := manifest.LiveDefinition(object.Object)
+	if !ok || len(definition.Served()) == 0 {
+		return 0, errors.New("it serves no version")
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &definition); err != nil {
-		return 0, err
-	}
-	for _, v := range definition.Spec.Versions {
-		if v.Served {
-			return session.Instances(ctx, schema.GroupVersionKind{Group: definition.Spec.Group, Version: v.Name, Kind: definition.Spec.Names.Kind}, leaving)
-		}
-	}
-	return 0, nil
+	return session.Instances(ctx, definition.GroupKind().WithVersion(definition.Served()[0]), leaving)
 }
 
 // replaceable tries, without writing, the changed objects that ask to be replaced when they
 // must be: whether they must, and whether the new object would be accepted.
-func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts) map[agent.Ref]plan.Replaceable {
+func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts, limits execute.Limits) map[agent.Ref]plan.Replaceable {
 	tried := map[agent.Ref]plan.Replaceable{}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(max(limits.Parallel, 1))
 	for _, o := range facts.Set.Objects {
 		_, exists := facts.Live[o.Ref]
 		if !o.Options.ForceReplace || !exists || facts.Inventory[o.Ref].Digest == o.Digest {
 			continue
 		}
-		_, err := session.DryRun(ctx, o, true)
-		if cluster.ClassOf(err) != agent.Immutable {
-			continue
-		}
-		result := plan.Replaceable{Immutable: true, Valid: true}
-		if err := session.Creatable(ctx, o); err != nil {
-			result.Valid, result.Message = false, err.Error()
-		}
-		tried[o.Ref] = result
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, limits.Request)
+			defer cancel()
+			_, err := session.DryRun(ctx, o, true)
+			if cluster.ClassOf(err) != agent.Immutable {
+				return nil
+			}
+			result := plan.Replaceable{Immutable: true, Valid: true}
+			if err := session.Creatable(ctx, o); err != nil {
+				result.Valid, result.Message = false, err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			tried[o.Ref] = result
+			return nil
+		})
 	}
+	_ = group.Wait() // the functions return nil
 	return tried
 }
 
-// ignoreRules compiles spec.ignore.
-func ignoreRules(o *v1alpha1.Overlay) ([]plan.Ignore, error) {
-	var rules []plan.Ignore
+// leavingOut leaves to others what spec.ignore says.
+func leavingOut(o *v1alpha1.Overlay, set agent.Set) (agent.Set, error) {
+	if len(o.Spec.Ignore) == 0 {
+		return set, nil
+	}
+	pointers := make([][]string, len(set.Objects))
 	for n, rule := range o.Spec.Ignore {
 		matches, err := selects(rule.Target)
 		if err != nil {
-			return nil, fmt.Errorf("spec.ignore[%d].target: %w", n, err)
+			return set, fmt.Errorf("spec.ignore[%d].target: %w", n, err)
 		}
-		rules = append(rules, plan.Ignore{Matches: matches, Paths: rule.Paths})
+		for i, object := range set.Objects {
+			if matches(object) {
+				pointers[i] = append(pointers[i], rule.Paths...)
+			}
+		}
 	}
-	return rules, nil
+	objects := slices.Clone(set.Objects)
+	for i := range objects {
+		objects[i] = objects[i].LeavingOut(pointers[i])
+	}
+	return agent.NewSet(objects), nil
 }

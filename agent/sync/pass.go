@@ -47,7 +47,7 @@ type Report struct {
 func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, blocked func() *Verdict, now time.Time) Report {
 	owner := OwnerOf(o)
 	m := s.memory(owner)
-	session, err := s.session(o)
+	session, err := s.session(o, m)
 	if err != nil {
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
 	}
@@ -62,6 +62,9 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if err != nil {
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}})
 	}
+	if set, err = leavingOut(o, set); err != nil {
+		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
+	}
 	news := s.claim(m, source.Revision.String(), &set)
 	if blocked != nil && !settledAt(o, set) {
 		if why := blocked(); why != nil {
@@ -73,12 +76,10 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
 	}
-	facts, err := s.facts(o, m, source, set, inventory, now)
-	if err != nil {
-		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}, Digest: set.Digest, News: news})
-	}
+	facts := s.facts(o, m, source, set, inventory, now)
 	facts.Kinds = kinds
-	facts = gather(ctx, session, s.Inventories, facts)
+	limits := s.limits(o)
+	facts = gather(ctx, session, s.Inventories, facts, limits)
 	p := plan.Make(facts)
 
 	// What is about to be created is on record before it is: a crash leaves no orphan.
@@ -86,14 +87,9 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if err := s.Inventories.Save(ctx, owner, intended); err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
 	}
-	limits := s.Limits
-	limits.Request = min(limits.Request, o.Spec.Timeout.Duration)
 	run := execute.Apply(ctx, session, p, limits)
 	if applied(run) > 0 {
 		m.since = now
-	}
-	if facts.Recheck {
-		m.checked = now
 	}
 	m.remember(p, run, now)
 
@@ -118,7 +114,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
 		wasReady: at.ready && at.revision == source.Revision.String(),
 	})
-	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run), o.Spec.Interval.Duration-now.Sub(m.checked))
+	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run))
 	return s.conclude(m, o, source, Report{
 		Verdict: verdict, Plan: p, Run: run, Digest: set.Digest, News: news,
 		Objects:   v1alpha1.ObjectCounts{Total: int32(count.total), Healthy: int32(count.healthy), Drifted: int32(count.drifted)},
@@ -150,32 +146,42 @@ func (s *Syncer) where(m *memory) reached {
 	return m.reached
 }
 
-// session returns the cluster as the overlay's account sees it.
-func (s *Syncer) session(o *v1alpha1.Overlay) (*cluster.Session, error) {
-	account := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount)
-	if account == "" {
-		return s.Cluster.As(cluster.Account{})
+// session returns the cluster as the overlay's account sees it. What the overlay watched as
+// another account it watches no more.
+func (s *Syncer) session(o *v1alpha1.Overlay, m *memory) (*cluster.Session, error) {
+	account := cluster.Account{}
+	if name := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount); name != "" {
+		account = cluster.Account{Namespace: o.Namespace, Name: name}
 	}
-	return s.Cluster.As(cluster.Account{Namespace: o.Namespace, Name: account})
+	session, err := s.Cluster.As(account)
+	if err != nil {
+		return nil, err
+	}
+	if m.session != nil && m.session != session {
+		m.session.Leave(OwnerOf(o))
+	}
+	m.session = session
+	return session, nil
+}
+
+// limits bound the work for one overlay.
+func (s *Syncer) limits(o *v1alpha1.Overlay) execute.Limits {
+	limits := s.Limits
+	if most := o.Spec.Timeout.Duration; most > 0 {
+		limits.Request = min(limits.Request, most)
+	}
+	return limits
 }
 
 // facts puts together what a plan depends on and does not have to be asked from the cluster.
-func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.Set, inventory agent.Inventory, now time.Time) (plan.Facts, error) {
-	rules, err := ignoreRules(o)
-	if err != nil {
-		return plan.Facts{}, err
-	}
-	if m.checked.IsZero() {
-		m.checked = now
-	}
+func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.Set, inventory agent.Inventory, now time.Time) plan.Facts {
 	fights, _ := waiting(m.fights, now)
 	return plan.Facts{
 		Owner: OwnerOf(o), Revision: source.Revision, Set: set, Inventory: inventory,
 		Claims:   claims{syncer: s, owner: OwnerOf(o), repository: o.RepositoryName().String(), revision: source.Revision.String()},
-		Fighting: fights, Prune: o.PruneEnabled(), Drift: o.Spec.Drift, Ignore: rules,
+		Fighting: fights, Prune: o.PruneEnabled(), Drift: o.Spec.Drift,
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
-		Recheck:    o.Spec.Drift == v1alpha1.DriftCorrect && now.Sub(m.checked) >= o.Spec.Interval.Duration,
-	}, nil
+	}
 }
 
 // intend announces in an inventory what a plan is about to apply: the digest of what was

@@ -3,21 +3,20 @@ package sync
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-openapi/jsonpointer"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
+	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"github.com/sluice-dev/sluice/agent/render"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -36,16 +35,16 @@ func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1al
 	if err != nil {
 		return agent.Plan{}, err
 	}
+	if set, err = leavingOut(o, set); err != nil {
+		return agent.Plan{}, err
+	}
 	inventory, err := s.Inventories.Load(ctx, OwnerOf(o))
 	if err != nil {
 		return agent.Plan{}, err
 	}
-	facts, err := s.facts(o, &memory{}, source, set, inventory, now)
-	if err != nil {
-		return agent.Plan{}, err
-	}
+	facts := s.facts(o, &memory{}, source, set, inventory, now)
 	facts.Kinds = kinds
-	facts = gather(ctx, session, s.Inventories, facts)
+	facts = gather(ctx, session, s.Inventories, facts, s.limits(o))
 	facts.Claims = s.neighbours(ctx, session, o, others, source, facts)
 	return rehearse(ctx, session, plan.Make(facts)), nil
 }
@@ -68,18 +67,12 @@ func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha
 		return agent.Set{}, nil, err
 	}
 	for _, object := range set.Objects {
-		var crd struct {
-			Spec struct {
-				Group, Scope string
-				Names        struct{ Kind string }
-			}
-		}
-		if object.Ref.Kind != "CustomResourceDefinition" || json.Unmarshal(object.JSON, &crd) != nil {
+		definition, ok := manifest.DefinitionOf(object)
+		if !ok {
 			continue
 		}
-		gk := schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind}
-		if _, known := kinds[gk]; !known {
-			kinds[gk] = plan.Kind{Namespaced: crd.Spec.Scope == "Namespaced"}
+		if _, known := kinds[definition.GroupKind()]; !known {
+			kinds[definition.GroupKind()] = plan.Kind{Namespaced: definition.Namespaced}
 		}
 	}
 	return set, kinds, nil
@@ -225,7 +218,7 @@ func try(ctx context.Context, session *cluster.Session, c agent.Change) trial {
 	if err != nil || live == nil {
 		return trial{err: err}
 	}
-	wanted, err := aroundIgnored(c, live)
+	wanted, err := execute.Around(c.Object, live)
 	if err != nil {
 		return trial{err: err}
 	}
@@ -250,27 +243,4 @@ func judged(fields []agent.Field, err error) trial {
 		return trial{fields: fields, untried: true}
 	}
 	return trial{fields: fields, err: err}
-}
-
-// aroundIgnored returns the wanted object with the live values of the fields that spec.ignore
-// leaves to somebody else.
-func aroundIgnored(c agent.Change, live *unstructured.Unstructured) (map[string]any, error) {
-	var wanted map[string]any
-	if err := json.Unmarshal(c.Object.JSON, &wanted); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Ref, err)
-	}
-	for _, path := range c.Ignored {
-		pointer, err := jsonpointer.New(path)
-		if err != nil {
-			return nil, fmt.Errorf("spec.ignore: %s: %w", path, err)
-		}
-		value, _, err := pointer.Get(live.Object)
-		if err != nil {
-			unstructured.RemoveNestedField(wanted, pointer.DecodedTokens()...)
-			continue
-		}
-		// Where the wanted object has nothing to set the value in, there is nothing to ignore.
-		_, _ = pointer.Set(wanted, value)
-	}
-	return wanted, nil
 }

@@ -31,6 +31,7 @@ type memory struct {
 	// repository is the namespace/name of its Repository; empty while it is suspended.
 	repository string
 	rendered   rendered
+	session    *cluster.Session // of the account it works as
 	// claimed is the revision at which wanted was found out, or could not be.
 	claimed string
 	wanted  map[agent.Ref]bool
@@ -39,9 +40,8 @@ type memory struct {
 	// since is when the objects were last changed, or first looked at: health has spec.timeout
 	// from then on.
 	since    time.Time
-	healthy  bool      // all objects were, at the last pass
-	checked  time.Time // of the last deep re-check
-	failures int       // passes in a row that failed
+	healthy  bool // all objects were, at the last pass
+	failures int  // passes in a row that failed
 	fights   map[agent.Ref]fight
 }
 
@@ -155,13 +155,16 @@ type claims struct {
 	revision   string
 }
 
-// Wanted returns another Overlay whose newest set has the object.
+// Wanted returns another Overlay whose newest set has the object. Only those of the same
+// Repository or the same namespace count: objects move between them, and nobody else can keep
+// an object alive by naming it.
 func (c claims) Wanted(ref agent.Ref) (agent.Owner, bool) {
 	c.syncer.mu.Lock()
 	defer c.syncer.mu.Unlock()
 	var found agent.Owner
 	for owner, m := range c.syncer.overlays {
-		if owner != c.owner && m.wanted[ref] && (found == (agent.Owner{}) || owner.String() < found.String()) {
+		near := m.repository == c.repository || owner.Namespace == c.owner.Namespace
+		if owner != c.owner && near && m.wanted[ref] && (found == (agent.Owner{}) || owner.String() < found.String()) {
 			found = owner // always the same one, or the message would change with every pass
 		}
 	}

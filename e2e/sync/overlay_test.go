@@ -322,7 +322,9 @@ func TestMovedAndRenamedObjects(t *testing.T) {
 	revision := s.commit("rename", files{"left/renamed.yaml": configMap("new-name", "a: b")})
 	s.readyAt("left", revision)
 	s.live("v1", "ConfigMap", "new-name")
-	s.gone("v1", "ConfigMap", "old-name")
+	s.Eventually("old-name is gone", func() (bool, string) { // as soon as the other Overlay has looked at the revision
+		return s.Get("v1", "ConfigMap", s.Namespace, "old-name") == nil, "it is still there"
+	})
 }
 
 // What becomes of the objects when the Overlay itself is deleted.
