@@ -63,6 +63,8 @@ type Violation struct {
 	Verb Verb
 	// Message says what is wrong and what to do.
 	Message string
+	// Unread: the object could not be looked at, so that nothing is known about it.
+	Unread bool
 	// Waits: it may resolve itself without anybody changing anything.
 	Waits bool
 	// Class sorts it as an Outcome is sorted; empty for most.

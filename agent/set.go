@@ -22,6 +22,9 @@ type Object struct {
 	Digest string
 	// Options are what the object's sluice.dev annotations ask for.
 	Options Options
+	// Refused says why the object must not be applied as it is written; empty for most. It is
+	// part of the Set all the same, so that it is not taken for one that left Git.
+	Refused string `json:",omitempty"`
 	// Ignored are JSON pointers to fields that are left to somebody else.
 	Ignored []string
 	// JSON is the object in canonical form: keys sorted, no insignificant space.

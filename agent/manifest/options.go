@@ -51,7 +51,7 @@ func options(annotations map[string]any) (agent.Options, error) {
 		for _, word := range words {
 			grant, known := wish.values[strings.TrimSpace(word)]
 			if !known {
-				return o, fmt.Errorf("the annotation %s is %q, which is not known: use %s", wish.annotation, word, wish.allowed)
+				return agent.Options{}, fmt.Errorf("the annotation %s is %q, which is not known: use %s", wish.annotation, word, wish.allowed)
 			}
 			grant(&o)
 		}

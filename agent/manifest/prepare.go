@@ -10,7 +10,8 @@ import (
 )
 
 // Prepare returns the object that is applied for a rendered one. The error says what is wrong
-// with it and what to do; the object then still has its Ref, as far as it has one.
+// with it and what to do; the object then still has its Ref, as far as it has one. An object
+// whose wishes are not understood is returned as Refused, without any.
 func Prepare(rendered map[string]any, origin string, owner agent.Owner) (agent.Object, error) {
 	ref, version, err := Identify(rendered)
 	object := agent.Object{Ref: ref, Version: version, Origin: origin}
@@ -25,7 +26,7 @@ func Prepare(rendered map[string]any, origin string, owner agent.Owner) (agent.O
 		return object, err
 	}
 	if object.Options, err = options(annotations); err != nil {
-		return object, err
+		object.Refused = err.Error()
 	}
 	labels, err := texts(metadata, "labels")
 	if err != nil {

@@ -130,14 +130,26 @@ func TestPrepareRefuses(t *testing.T) {
 		{`{apiVersion: v1, kind: A, metadata: {name: a, labels: {x: 1}}}`, "the value of x in metadata.labels is not a string: put it in quotes"},
 		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {x: true}}}`, "the value of x in metadata.annotations is not a string: put it in quotes"},
 		{`{apiVersion: v1, kind: A, metadata: {name: a, labels: [x]}}`, "metadata.labels is not a mapping: write name: value under it"},
-		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/force: all}}}`, `the annotation sluice.dev/force is "all", which is not known: use fields, replace, owner, or several with commas between`},
-		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/prune: "no"}}}`, `the annotation sluice.dev/prune is "no", which is not known: use disabled or enabled`},
-		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/apply: ""}}}`, `the annotation sluice.dev/apply is "", which is not known: use once, never or always`},
-		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/substitute: "true"}}}`, `the annotation sluice.dev/substitute is "true", which is not known: use enabled or disabled`},
 	} {
 		_, err := Prepare(fields(t, test.in), "", owner)
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s: %v\nwant %s", test.in, err, test.want)
+		}
+	}
+}
+
+// An object whose wishes are not understood is refused with all of them, and is there.
+func TestPrepareRefusesOneObject(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/force: all}}}`, `the annotation sluice.dev/force is "all", which is not known: use fields, replace, owner, or several with commas between`},
+		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/prune: "no"}}}`, `the annotation sluice.dev/prune is "no", which is not known: use disabled or enabled`},
+		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/apply: ""}}}`, `the annotation sluice.dev/apply is "", which is not known: use once, never or always`},
+		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/substitute: "true"}}}`, `the annotation sluice.dev/substitute is "true", which is not known: use enabled or disabled`},
+		{`{apiVersion: v1, kind: A, metadata: {name: a, annotations: {sluice.dev/apply: never, sluice.dev/prune: "no"}}}`, `the annotation sluice.dev/prune is "no", which is not known: use disabled or enabled`},
+	} {
+		object, err := Prepare(fields(t, test.in), "", owner)
+		if err != nil || object.Refused != test.want || object.Options != (agent.Options{}) || object.Ref.Name != "a" || object.Digest == "" {
+			t.Errorf("%s: %+v, %v\nwant %s", test.in, object, err, test.want)
 		}
 	}
 }

@@ -65,6 +65,9 @@ func apply(f Facts, o agent.Object) decision {
 	live, exists := f.Live[o.Ref]
 	change.UID, change.Owner = live.UID, live.Owner
 	entry, recorded := f.Inventory[o.Ref]
+	if o.Refused != "" {
+		return invalid(change, exists, o.Refused)
+	}
 	if o.Options.Ignore && recorded {
 		return forget(change, "left alone from now on: sluice.dev/apply: never")
 	}
@@ -72,7 +75,7 @@ func apply(f Facts, o agent.Object) decision {
 		return keep(change, "left alone: sluice.dev/apply: never")
 	}
 	if why, unknown := f.Unknown[o.Ref]; unknown {
-		return refuse(change, agent.Update, true, why)
+		return unread(change, agent.Update, why)
 	}
 	kind, known := f.Kinds[o.Ref.GroupKind()]
 	if !known {
@@ -119,6 +122,18 @@ func apply(f Facts, o agent.Object) decision {
 		return byDriftPolicy(f, change)
 	}
 	return keep(change, "")
+}
+
+// invalid refuses an object that must not be applied as it is written. What is in the cluster
+// of it stays.
+func invalid(change agent.Change, exists bool, why string) decision {
+	verb := agent.Create
+	if exists {
+		verb = agent.Update
+	}
+	d := refuse(change, verb, false, why)
+	d.violation.Class = agent.Invalid
+	return d
 }
 
 // unknownKind refuses an object until the cluster knows its kind, and with it whether it lives
@@ -206,7 +221,7 @@ func remove(f Facts, ref agent.Ref) decision {
 		Object: agent.Object{Ref: ref, Version: f.Inventory[ref].Version},
 	}
 	if why, unknown := f.Unknown[ref]; unknown {
-		return refuse(change, agent.Delete, true, why)
+		return unread(change, agent.Delete, why)
 	}
 	switch {
 	case !exists:
@@ -276,6 +291,13 @@ func deletingMessage(live agent.Live) string {
 		return "it is being deleted"
 	}
 	return "it is being deleted and waits for its finalizers: " + strings.Join(live.Finalizers, ", ")
+}
+
+// unread refuses what to do about an object that could not be looked at.
+func unread(change agent.Change, verb agent.Verb, why string) decision {
+	d := refuse(change, verb, true, why)
+	d.violation.Unread = true
+	return d
 }
 
 // wait refuses for now: what it waits for is on its way.

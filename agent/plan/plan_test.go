@@ -99,6 +99,17 @@ func TestMake(t *testing.T) {
 ~ update Deployment/shop/web  (changed in Git)
 ! create Cart.shop.dev/shop/one: the cluster does not know the kind Cart in shop.dev/v1 (yet): install its CRD, or let the Overlay that brings it come first with dependsOn
 1 to update, 1 refused, 0 unchanged`},
+		{"an object that is refused stops nothing and stays", swap(swap(settled(web, conf), object(web, "d2")), agent.Object{Ref: conf, Version: "v1", Digest: "d2", Refused: "mend it (a.yaml:3)"}), `
+~ update Deployment/shop/web  (changed in Git)
+! update ConfigMap/shop/conf: mend it (a.yaml:3)
+1 to update, 1 refused, 0 unchanged`},
+		{"a new object that is refused", swap(settled(web), agent.Object{Ref: conf, Version: "v1", Refused: "mend it"}), `
+! create ConfigMap/shop/conf: mend it
+1 refused, 1 unchanged`},
+		{"an object that is refused is still there: nothing is pruned by accident", swap(drop(settled(web, conf), web), agent.Object{Ref: conf, Version: "v1", Refused: "mend it"}), `
+- delete Deployment/shop/web  (left Git)
+! update ConfigMap/shop/conf: mend it
+1 to delete, 1 refused, 0 unchanged`},
 		{"a new object", change(settled(web), func(f *Facts) { *f = swap(*f, object(conf, "d1")) }), `
 + create ConfigMap/shop/conf  (new in Git)
 1 to create, 1 unchanged`},

@@ -39,16 +39,20 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
-		b.WriteString(printable(e.File))
-		if e.Line > 0 {
-			fmt.Fprintf(&b, ":%d", e.Line)
-		}
-		b.WriteString(": ")
+		b.WriteString(e.place() + ": ")
 	}
 	if e.Ref.Name != "" {
 		b.WriteString(printable(e.Ref.String()) + ": ")
 	}
 	return b.String() + e.Message
+}
+
+// place is the file with the line, where that is known.
+func (e *Error) place() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d", printable(e.File), e.Line)
+	}
+	return printable(e.File)
 }
 
 // Temporary tells whether rendering the same again may go better.

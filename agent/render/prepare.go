@@ -20,6 +20,10 @@ func Prepare(tree agent.Tree, rendered []Rendered, owner agent.Owner) (agent.Set
 		if other, twice := seen[o.Ref]; twice {
 			return agent.Set{}, duplicate(tree, o.Ref, r.Origin, other)
 		}
+		if o.Refused != "" {
+			e := located(tree, &Error{File: r.Origin, Ref: o.Ref})
+			o.Refused += fmt.Sprintf(" (%s)", e.place())
+		}
 		seen[o.Ref] = r.Origin
 		objects = append(objects, o)
 	}

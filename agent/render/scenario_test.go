@@ -128,6 +128,9 @@ func show(set agent.Set) string {
 			options, _ := json.Marshal(o.Options)
 			fmt.Fprintf(&b, "# options: %s\n", options)
 		}
+		if o.Refused != "" {
+			fmt.Fprintf(&b, "# refused: %s\n", o.Refused)
+		}
 		text, err := yaml.JSONToYAML(o.JSON)
 		if err != nil {
 			text = []byte(err.Error())

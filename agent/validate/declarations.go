@@ -42,6 +42,9 @@ func (v *validation) declarations() {
 				v.find(file, d.line, "%v", err)
 				continue
 			}
+			if o.Refused != "" {
+				v.find(file, d.line, "%s: %s", o.Ref, o.Refused)
+			}
 			for _, p := range v.schemas.check(o) {
 				v.find(file, fieldLine(text, d.line, p.field), "%s: %s", o.Ref, p.message)
 			}

@@ -58,6 +58,10 @@ func (v *validation) objects(units []unit) int {
 				continue
 			}
 			checked[id] = true
+			if o.Refused != "" {
+				file, line := v.placeOf(u, o, "")
+				v.find(file, line, "%s: %s", o.Ref, o.Refused)
+			}
 			if u.lenient && bytes.Contains(o.JSON, []byte("${")) {
 				continue
 			}

@@ -85,8 +85,8 @@ var badCommits = []struct {
 		name:   "an annotation of Sluice's that it does not know",
 		broken: gitserver.Change{Files: files{"shop/odd.yaml": annotated(configMap("odd", "a: b"), v1alpha1.PruneAnnotation, "maybe")}},
 		mended: gitserver.Change{Files: files{"shop/odd.yaml": configMap("odd", "a: b")}},
-		reason: v1alpha1.RenderFailedReason,
-		says:   []string{"shop/odd.yaml", "ConfigMap/NS/odd", v1alpha1.PruneAnnotation, "disabled"},
+		reason: v1alpha1.PlanRefusedReason,
+		says:   []string{"shop/odd.yaml:1", "ConfigMap/NS/odd", v1alpha1.PruneAnnotation, "disabled"},
 	},
 	{
 		name:   "a resource that is not there",
