@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -38,7 +39,11 @@ func New(config *rest.Config, notify func(agent.Owner)) (*Cluster, error) {
 type Account struct {
 	Namespace string
 	Name      string
+	self      string // what to call the zero Account
 }
+
+// Yours is the account of whoever runs the command line.
+var Yours = Account{self: "your account"}
 
 // username is the name under which the API server knows the account.
 func (a Account) username() string {
@@ -51,7 +56,7 @@ func (a Account) username() string {
 // String names the account for people.
 func (a Account) String() string {
 	if a.Name == "" {
-		return "the agent's own account"
+		return cmp.Or(a.self, "the agent's own account")
 	}
 	return "ServiceAccount " + a.Namespace + "/" + a.Name
 }

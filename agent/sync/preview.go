@@ -26,7 +26,7 @@ import (
 // configuration stands for, not as the Overlay's account, so that nobody needs the right to
 // impersonate; a change that may not be tried is shown all the same.
 func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1alpha1.Overlay, source Source, now time.Time) (agent.Plan, error) {
-	session, err := s.Cluster.As(cluster.Account{})
+	session, err := s.Cluster.As(cluster.Yours)
 	if err != nil {
 		return agent.Plan{}, err
 	}
@@ -173,7 +173,7 @@ func rehearse(ctx context.Context, session *cluster.Session, p agent.Plan) agent
 	for n, c := range changes {
 		c.Fields = tried[n].fields
 		if tried[n].untried {
-			c.Reason += "; not tried, for that takes the right to patch it"
+			c.Reason += "; not tried, for that takes the right to patch " + patchable(c.Ref)
 		}
 		if err := tried[n].err; err != nil && !arrives(changes, c, cluster.ClassOf(err)) {
 			p.Violations = append(p.Violations, agent.Violation{
@@ -184,6 +184,14 @@ func rehearse(ctx context.Context, session *cluster.Session, p agent.Plan) agent
 		p.Changes = append(p.Changes, c)
 	}
 	return p
+}
+
+// patchable names what a right would have to be about.
+func patchable(ref agent.Ref) string {
+	if ref.Namespace == "" {
+		return ref.GroupKind().String()
+	}
+	return ref.GroupKind().String() + " in " + ref.Namespace
 }
 
 // arrives tells whether a dry run failed for want of something that the same plan brings.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +110,10 @@ func (p *planning) run(ctx context.Context, arg string) error {
 	if err := p.print(o, made); err != nil {
 		return err
 	}
-	if !made.Empty() {
+	switch {
+	case slices.ContainsFunc(made.Violations, func(v agent.Violation) bool { return v.Unread }):
+		return exitCode(failed)
+	case !made.Empty():
 		return exitCode(negative)
 	}
 	return nil
