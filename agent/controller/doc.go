@@ -4,6 +4,6 @@
 // Both kinds are woken by events: a Repository by its spec and by requests to look at once,
 // an Overlay by its spec, by a new revision of its Repository, by what happens to its
 // objects, by the Overlays it depends on, and by kinds and namespaces that appear. Timers
-// exist for looking at remotes, for timeouts, for tries after failures, and for deep
-// re-checks, and for nothing else.
+// exist for looking at remotes, for timeouts, for tries after failures, and as a net below all
+// events, and for nothing else.
 package controller

@@ -194,6 +194,16 @@ func (r *Rig) StartAgent(flags ...string) {
 	go func(ended chan struct{}) { _ = cmd.Wait(); close(ended) }(r.ended)
 }
 
+// Replica is the rig with an agent of its own beside the first one.
+func (r *Rig) Replica() *Rig {
+	r.T.Helper()
+	other := &Rig{T: r.T, Cluster: r.Cluster, Git: r.Git, Client: r.Client, Namespace: r.Namespace, access: r.access,
+		Dir: r.T.TempDir(), log: filepath.Join(r.T.TempDir(), "agent.log")}
+	r.T.Cleanup(other.showLog)
+	r.T.Cleanup(other.KillAgent)
+	return other
+}
+
 // KillAgent ends the agent as a power failure would.
 func (r *Rig) KillAgent() {
 	if r.agent == nil {

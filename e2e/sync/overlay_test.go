@@ -414,6 +414,17 @@ func TestDrift(t *testing.T) {
 		t.Errorf("drift that is ignored was corrected to %q", is)
 	}
 
+	// Edited under Sluice's own name, with everything else as it was.
+	time.Sleep(1100 * time.Millisecond) // the API server notes seconds
+	ours := s.live("v1", "ConfigMap", "correct")
+	ours = &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"namespace": s.Namespace, "name": "correct", "labels": ours.Object["metadata"].(map[string]any)["labels"]},
+		"data":     map[string]any{"color": "black"}}}
+	if err := s.Client.Patch(context.Background(), ours, client.Apply, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil { //nolint:staticcheck // unstructured objects have no apply configuration
+		t.Fatal(err)
+	}
+	s.becomes("red", "v1", "ConfigMap", "correct", "data", "color")
+
 	// A commit about the object settles it, whatever the policy.
 	s.commit("another color", files{"report/settings.yaml": configMap("report", "color: green"), "correct/settings.yaml": configMap("correct", "color: green")})
 	s.becomes("green", "v1", "ConfigMap", "correct", "data", "color")
@@ -444,6 +455,25 @@ func TestIgnoredFields(t *testing.T) {
 	s.readyAt("app", revision)
 	if is := s.at("apps/v1", "Deployment", "web", "spec", "replicas"); is != "5" {
 		t.Errorf("the autoscaler's 5 replicas have become %s", is)
+	}
+
+	// A rule that goes takes effect at once, and so does one that comes.
+	o := s.GetOverlay("app")
+	s.Update(o, func() { o.Spec.Ignore = nil })
+	s.mentions(s.says("app", v1alpha1.ApplyFailedReason), "Deployment/NS/web", "spec.replicas is owned by autoscaler")
+	s.Update(o, func() {
+		o.Spec.Ignore = []v1alpha1.IgnoreRule{{Paths: []string{"/spec/replicas", "/spec/template/spec/containers/0/image"}}}
+	})
+	s.WaitReady("app")
+
+	// Somebody puts a container before the one whose image is left to others.
+	containers := "spec: {template: {spec: {containers: [{name: sidecar, image: side/car:v1}, {name: main, image: somebody/else:v1}]}}}"
+	s.patch("apps/v1", "Deployment", "web", containers)
+	revision = s.commit("a label", files{"app/web.yaml": strings.Replace(strings.Replace(deployment("web", "", 3), "web:v1", "web:v2", 1), "  name: web\n", "  name: web\n  labels: {tier: front}\n", 1)})
+	s.readyAt("app", revision)
+	s.becomes("front", "apps/v1", "Deployment", "web", "metadata", "labels", "tier")
+	if is := s.at("apps/v1", "Deployment", "web", "spec", "template", "spec", "containers"); !strings.Contains(is, "side/car:v1") || !strings.Contains(is, "somebody/else:v1") {
+		t.Errorf("the containers are %s", is)
 	}
 }
 

@@ -46,8 +46,8 @@ type OverlaySpec struct {
 	// +optional
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
-	// Interval between deep re-checks, which ask the API server about every object. Commits and
-	// drift never wait for it. Default 1h.
+	// Interval after which the Overlay is looked at though nothing happened: a net below commits,
+	// drift and health, which never wait for it. It costs no request to the API server. Default 1h.
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
