@@ -4,7 +4,8 @@
 // knows kinds, applies and deletes single objects, and keeps a small fact (agent.Live) of
 // every owned object up to date by watches that ask only for objects with the ownership
 // label: metadata alone for kinds that have no health of their own, and otherwise objects
-// that are turned into a health verdict on arrival and dropped.
+// that are turned into a health verdict on arrival and dropped. Of the ConfigMaps and Secrets
+// that somebody follows it keeps the data.
 //
 // How drift is seen from metadata alone: the API server keeps, in managedFields, which
 // manager owns which field. When somebody changes or removes a field that Sluice owns, the
