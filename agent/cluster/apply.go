@@ -148,11 +148,11 @@ func (s *Session) Get(ctx context.Context, ref agent.Ref, version string) (*unst
 		return nil, err
 	}
 	got, err := client.Get(ctx, ref.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if absent(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, explain(ref, s.account, err)
+		return nil, s.explainRead(agent.Object{Ref: ref, Version: version}, err)
 	}
 	return got, nil
 }
@@ -165,8 +165,8 @@ func (s *Session) Delete(ctx context.Context, ref agent.Ref, version, uid string
 		return err
 	}
 	err = s.deleteOwned(ctx, client, ref, uid, owner)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return explain(ref, s.account, err)
+	if err != nil && !absent(err) {
+		return s.explainRead(agent.Object{Ref: ref, Version: version}, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,8 +219,8 @@ func (s *Session) Disown(ctx context.Context, ref agent.Ref, version, uid string
 		return err
 	}
 	_, err = client.Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return explain(ref, s.account, err)
+	if err != nil && !absent(err) && !apierrors.IsConflict(err) {
+		return s.explainRead(agent.Object{Ref: ref, Version: version}, err)
 	}
 	return nil
 }

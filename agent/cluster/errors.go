@@ -166,6 +166,9 @@ func unserved(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
+// absent tells that there is no such object.
+func absent(err error) bool { return apierrors.IsNotFound(err) && !unserved(err) }
+
 func missingNamespace(err error) bool {
 	details := detailsOf(err)
 	return details != nil && details.Kind == "namespaces"

@@ -93,7 +93,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	}
 	m.remember(p, run, now)
 
-	count := take(session, set, p, facts.Live)
+	count := take(session, p, facts)
 	allHealthy := count.total == count.healthy
 	if m.healthy && !allHealthy {
 		m.since = now // health was lost: it has spec.timeout to come back
@@ -250,35 +250,43 @@ func (m *memory) remember(p agent.Plan, run agent.Run, now time.Time) {
 }
 
 // take counts the objects of a set by health.
-func take(session *cluster.Session, set agent.Set, p agent.Plan, known map[agent.Ref]agent.Live) census {
+func take(session *cluster.Session, p agent.Plan, facts plan.Facts) census {
 	var c census
 	for _, change := range p.Changes {
 		if change.Drifted && change.Verb == agent.Keep {
 			c.drifted++
 		}
 	}
-	for _, o := range set.Objects {
+	for _, o := range facts.Set.Objects {
 		if o.Options.Ignore {
 			continue
 		}
 		c.total++
-		live, seen := session.Seen(o.Ref)
-		if _, exists := known[o.Ref]; !seen && exists {
-			live.Health = agent.Health{Status: agent.Healthy} // there, but without our labels nothing watches it
-		} else if !seen {
-			live.Health = agent.Health{Status: agent.Missing, Message: "it is not in the cluster"}
-		}
-		sentence := fmt.Sprintf("%s is %s: %s", o.Ref, live.Health.Status, live.Health.Message)
+		health := healthOf(session, o.Ref, facts)
+		sentence := fmt.Sprintf("%s is %s: %s", o.Ref, health.Status, health.Message)
 		switch {
-		case live.Health.OK():
+		case health.OK():
 			c.healthy++
-		case live.Health.Status == agent.Degraded:
+		case health.Status == agent.Degraded:
 			c.degraded = append(c.degraded, sentence)
 		default:
 			c.progressing = append(c.progressing, sentence)
 		}
 	}
 	return c
+}
+
+func healthOf(session *cluster.Session, ref agent.Ref, facts plan.Facts) agent.Health {
+	if live, seen := session.Seen(ref); seen {
+		return live.Health
+	}
+	if why, unknown := facts.Unknown[ref]; unknown {
+		return agent.Health{Status: agent.Progressing, Message: "it cannot be looked at: " + why}
+	}
+	if _, exists := facts.Live[ref]; exists {
+		return agent.Health{Status: agent.Healthy} // there, but without our labels nothing watches it
+	}
+	return agent.Health{Status: agent.Missing, Message: "it is not in the cluster"}
 }
 
 // Pauses between tries of what failed. Things on their way announce themselves, so their
