@@ -102,6 +102,9 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	start := time.Now()
 	report := r.pass(ctx, o)
 	r.spread(o, report)
+	if report.Verdict == (sync.Verdict{}) {
+		return ctrl.Result{}, nil // its Repository is being looked at, and wakes it
+	}
 	if wait := r.settling(before, report, start); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -129,6 +132,9 @@ func (r *Overlays) noteAll(ctx context.Context) error {
 	for n := range all.Items {
 		o := &all.Items[n]
 		r.Syncer.Note(o, !o.Spec.Suspend && r.denied(o) == nil && o.DeletionTimestamp.IsZero())
+	}
+	if err := r.Syncer.Inventories.Stock(ctx); err != nil {
+		return err
 	}
 	r.noted = true
 	return nil
@@ -219,21 +225,27 @@ func (r *Overlays) pass(ctx context.Context, o *v1alpha1.Overlay) sync.Report {
 	name := o.RepositoryName()
 	source, ok := r.Repositories.Source(name)
 	if !ok {
-		return sync.Report{Verdict: sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.RepositoryNotReadyReason,
-			Message: r.whyNoSource(ctx, name)}}
+		return sync.Report{Verdict: r.noSource(ctx, o, name)}
 	}
 	return r.Syncer.Pass(ctx, o, source, func() *sync.Verdict { return r.blocked(ctx, o) }, time.Now())
 }
 
-func (r *Overlays) whyNoSource(ctx context.Context, name types.NamespacedName) string {
+// noSource says why there is nothing to apply. It is the zero Verdict if there will be something
+// in a moment: an agent that starts does not take back what is said of an Overlay.
+func (r *Overlays) noSource(ctx context.Context, o *v1alpha1.Overlay, name types.NamespacedName) sync.Verdict {
+	v := sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.RepositoryNotReadyReason, Message: fmt.Sprintf("Repository %s has not been fetched yet", name)}
 	var repo v1alpha1.Repository
-	if err := r.Client.Get(ctx, name, &repo); apierrors.IsNotFound(err) {
-		return fmt.Sprintf("Repository %s is not there: create it, or name another in spec.repositoryRef", name)
+	switch err := r.Client.Get(ctx, name, &repo); {
+	case apierrors.IsNotFound(err):
+		v.Message = fmt.Sprintf("Repository %s is not there: create it, or name another in spec.repositoryRef", name)
+	case r.Repositories.Failure(name) != nil:
+		v.Message = fmt.Sprintf("Repository %s cannot be fetched: %s", name, r.Repositories.Failure(name))
+	case len(o.Status.Conditions) > 0 && !r.Repositories.Asked(&repo):
+		return sync.Verdict{}
+	case repo.Spec.Suspend:
+		v.Message = fmt.Sprintf("Repository %s is suspended and has not been fetched yet: resume it", name)
 	}
-	if err := r.Repositories.Failure(name); err != nil {
-		return fmt.Sprintf("Repository %s cannot be fetched: %s", name, err)
-	}
-	return fmt.Sprintf("Repository %s has not been fetched yet", name)
+	return v
 }
 
 // denied refuses references to other namespaces where they are locked down.

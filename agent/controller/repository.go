@@ -63,6 +63,14 @@ func (r *Repositories) Source(name types.NamespacedName) (sync.Source, bool) {
 	return h.source, known && h.source.Revision.Commit != ""
 }
 
+// Asked tells whether a Repository was looked at since the agent started, or need not be.
+func (r *Repositories) Asked(repo *v1alpha1.Repository) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, known := r.heads[client.ObjectKeyFromObject(repo)]
+	return known && (repo.Spec.Suspend || !h.at.IsZero())
+}
+
 // Failure returns why the last look at a Repository failed; nil if it did not.
 func (r *Repositories) Failure(name types.NamespacedName) error {
 	r.mu.Lock()
@@ -82,13 +90,13 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	h := r.begin(&repo)
 	before := repo.DeepCopy()
 	requested, _ := meta.ReconcileAnnotationValue(repo.Annotations)
 	if repo.Spec.Suspend {
 		repo.Status.LastHandledReconcileAt = requested
 		return ctrl.Result{}, record.RepositoryStatus(ctx, r.Client, before, &repo)
 	}
-	h := r.head(req.NamespacedName)
 	if r.due(h, &repo, requested) {
 		h = r.look(ctx, &repo, h)
 		if ctx.Err() != nil {
@@ -131,11 +139,6 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 			r.keep(name, h)
 			r.Moved(name) // the Overlays say why there is nothing to apply
 		}
-		if good := r.lastGood(repo, h.source); good != h.source {
-			h.source = good
-			r.keep(name, h)
-			r.Moved(name)
-		}
 		log.FromContext(ctx).Info("fetch failed", "repository", name, "error", err.Error())
 		return h
 	}
@@ -150,19 +153,29 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 	return h
 }
 
-// lastGood finds the revision on record in the mirror when the remote cannot be reached right
-// after a start, so that drift is still corrected while Git is down.
-func (r *Repositories) lastGood(repo *v1alpha1.Repository, source sync.Source) sync.Source {
-	if source.Revision.Commit != "" || repo.Status.Revision == "" {
-		return source
+// begin returns what is known of a Repository. Right after a start that is the revision in its
+// status, if the mirror has it: the Overlays go on from there, also while the remote cannot be
+// reached or the Repository is suspended.
+func (r *Repositories) begin(repo *v1alpha1.Repository) head {
+	name := client.ObjectKeyFromObject(repo)
+	r.mu.Lock()
+	h, known := r.heads[name]
+	r.mu.Unlock()
+	if known {
+		return h
 	}
-	revision := agent.ParseRevision(repo.Status.Revision)
-	tree, err := gitrepo.OpenTree(r.dir(repo), revision.Commit)
-	if err != nil {
-		return source
+	if repo.Status.Revision != "" && repo.Status.ObservedGeneration == repo.Generation {
+		revision := agent.ParseRevision(repo.Status.Revision)
+		if tree, err := gitrepo.OpenTree(r.dir(repo), revision.Commit); err == nil {
+			_ = tree.Close() // it was only opened to see whether it is there
+			h.source = sync.Source{Dir: r.dir(repo), Revision: revision}
+		}
 	}
-	_ = tree.Close() // it was only opened to see whether it is there
-	return sync.Source{Dir: r.dir(repo), Revision: revision}
+	r.keep(name, h)
+	if h.source.Revision.Commit != "" || repo.Spec.Suspend {
+		r.Moved(name)
+	}
+	return h
 }
 
 // report writes what is known into the status.
@@ -238,12 +251,6 @@ func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
 			}
 		}
 	}
-}
-
-func (r *Repositories) head(name types.NamespacedName) head {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.heads[name]
 }
 
 func (r *Repositories) keep(name types.NamespacedName, h head) {

@@ -68,6 +68,33 @@ func (i *Inventories) load(ctx context.Context, owner agent.Owner) ([]shard, err
 	return shards, nil
 }
 
+// Stock reads the records of all Overlays at once, as an agent does that starts: one list, a
+// page at a time, instead of one for each Overlay.
+func (i *Inventories) Stock(ctx context.Context) error {
+	found := map[agent.Owner][]shard{}
+	for next := ""; ; {
+		var page v1alpha1.InventoryList
+		if err := i.Reader.List(ctx, &page, client.Limit(stockPage), client.Continue(next)); err != nil {
+			return fmt.Errorf("the inventories cannot be read: %w", err)
+		}
+		for n := range page.Items {
+			o := &page.Items[n]
+			owner := agent.Owner{Namespace: o.Namespace, Name: o.Labels[v1alpha1.OverlayLabel]}
+			found[owner] = append(found[owner], shard{object: o, entries: entriesOf(o)})
+		}
+		if next = page.Continue; next == "" {
+			break
+		}
+	}
+	for owner, shards := range found {
+		i.keep(owner, shards)
+	}
+	return nil
+}
+
+// stockPage is how many Inventory objects are read at a time.
+const stockPage = 200
+
 func (i *Inventories) keep(owner agent.Owner, shards []shard) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -16,6 +16,7 @@ type Metrics struct {
 	drift    *prometheus.CounterVec
 	passes   *prometheus.HistogramVec
 	renders  *prometheus.HistogramVec
+	kept     prometheus.Counter
 	fetches  *prometheus.HistogramVec
 	received prometheus.Counter
 }
@@ -37,18 +38,31 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Duration of one pass over an Overlay by the phase it came to.", Buckets: buckets}, []string{"phase"}),
 		renders: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_render_seconds",
 			Help: "Duration of renders by result.", Buckets: buckets}, []string{"result"}),
+		kept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_renders_kept_total",
+			Help: "Renders that were not needed at a new revision, because nothing that the last one had read has changed."}),
 		fetches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_fetch_seconds",
 			Help: "Duration of looks at a remote by result: changed, unchanged, failed.", Buckets: buckets}, []string{"result"}),
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_bytes_total",
 			Help: "Bytes of Git objects received."}),
 	}
-	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.fetches, m.received)
+	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.kept, m.fetches, m.received)
 	return m
 }
 
 // Rendered counts a render.
 func (m *Metrics) Rendered(took time.Duration, err error) {
+	if m == nil {
+		return
+	}
 	m.renders.WithLabelValues(result(err)).Observe(took.Seconds())
+}
+
+// Kept counts a render that was not needed, because nothing that the last one had read has
+// changed.
+func (m *Metrics) Kept() {
+	if m != nil {
+		m.kept.Inc()
+	}
 }
 
 // Fetched counts a look at a remote.

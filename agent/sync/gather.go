@@ -184,7 +184,7 @@ func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts
 	group.SetLimit(max(limits.Parallel, 1))
 	for _, o := range facts.Set.Objects {
 		_, exists := facts.Live[o.Ref]
-		if !o.Options.ForceReplace || !exists || facts.Inventory[o.Ref].Digest == o.Digest {
+		if !o.Options.ForceReplace || !exists || len(o.JSON) == 0 || facts.Inventory[o.Ref].Digest == o.Digest {
 			continue
 		}
 		group.Go(func() error {

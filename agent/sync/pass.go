@@ -62,7 +62,9 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if err != nil {
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}})
 	}
-	if set, err = leavingOut(o, set); err != nil {
+	if m.rendered.sketch {
+		// It has its final shape.
+	} else if set, err = leavingOut(o, set); err != nil {
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
 	}
 	news := s.claim(m, source.Revision.String(), &set)
@@ -81,6 +83,10 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	limits := s.limits(o)
 	facts = gather(ctx, session, s.Inventories, facts, limits)
 	p := plan.Make(facts)
+	if m.rendered.sketch && writes(p) {
+		m.rendered = rendered{} // what is to be written has to be rendered after all
+		return s.Pass(ctx, o, source, blocked, now)
+	}
 
 	// What is about to be created is on record before it is: a crash leaves no orphan.
 	intended := intend(inventory, p)
@@ -114,6 +120,9 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
 		wasReady: at.ready && at.revision == source.Revision.String(),
 	})
+	if verdict.Phase == Ready {
+		s.keep(ctx, m, owner, set)
+	}
 	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run))
 	return s.conclude(m, o, source, Report{
 		Verdict: verdict, Plan: p, Run: run, Digest: set.Digest, News: news,
@@ -215,6 +224,9 @@ func recorded(inventory agent.Inventory, run agent.Run) agent.Inventory {
 	}
 	return next
 }
+
+// writes tells whether a plan applies anything.
+func writes(p agent.Plan) bool { return p.Count(agent.Create, agent.Update, agent.Replace) > 0 }
 
 // drifts tells whether an object of a plan differs from Git by what somebody did to it.
 func drifts(p agent.Plan, ref agent.Ref) bool {

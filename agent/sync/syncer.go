@@ -8,8 +8,10 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/trace"
 )
 
 // Syncer carries out passes. It may be used from several goroutines, one for each Overlay.
@@ -17,10 +19,14 @@ type Syncer struct {
 	Cluster     *cluster.Cluster
 	Inventories *record.Inventories
 	Renders     *render.Pool
+	Keep        Keep
+	Metrics     *record.Metrics // nil for none
 	Limits      execute.Limits
 	// DefaultAccount is the ServiceAccount, in an Overlay's own namespace, that works for
 	// Overlays which name none. Empty for the agent's own account.
 	DefaultAccount string
+
+	trees gitrepo.Trees
 
 	mu       sync.Mutex
 	overlays map[agent.Owner]*memory
@@ -31,6 +37,7 @@ type memory struct {
 	// repository is the namespace/name of its Repository; empty while it is suspended.
 	repository string
 	rendered   rendered
+	begun      bool             // what was kept on disk was looked for
 	session    *cluster.Session // of the account it works as
 	// claimed is the revision at which wanted was found out, or could not be.
 	claimed string
@@ -45,13 +52,20 @@ type memory struct {
 	fights   map[agent.Ref]fight
 }
 
-// rendered is the outcome of a render, kept while its key stays the same.
+// rendered is the outcome of a render, which stands as long as its key stays the same and the
+// trace of what was read holds.
 type rendered struct {
-	key string
-	set agent.Set
-	err error
+	key    string
+	source render.Source // where it was last found to stand
+	trace  trace.Trace
+	set    agent.Set
+	err    error
 	// retry is set for failures that may go away by themselves, such as a killed worker.
 	retry bool
+	// sketch: the set was kept over a restart, in its final shape and without its contents.
+	sketch bool
+	// kept: it is on disk as it is here.
+	kept bool
 }
 
 // reached is how far an Overlay is, for its dependents and its Repository.
@@ -106,6 +120,7 @@ func (s *Syncer) Forget(owner agent.Owner) {
 	delete(s.overlays, owner)
 	s.mu.Unlock()
 	s.Inventories.Forget(owner)
+	_ = s.Keep.forget(owner) // a file that stays is of no use to anybody, and of no harm
 }
 
 // Reached tells whether an Overlay has come to the end of a revision in its present

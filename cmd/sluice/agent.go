@@ -138,10 +138,16 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	if err != nil {
 		return err
 	}
+	program, err := identity()
+	if err != nil {
+		return err
+	}
 	syncer := &sync.Syncer{
 		Cluster:        target,
 		Inventories:    &record.Inventories{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()},
 		Renders:        renders,
+		Keep:           sync.Keep{Dir: filepath.Join(f.dir, "renders"), Program: program},
+		Metrics:        measures,
 		Limits:         execute.Limits{Parallel: f.applyParallel, Request: f.requestTimeout},
 		DefaultAccount: f.defaultAccount,
 	}
@@ -169,6 +175,19 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	c.QPS, c.Burst = -1, 0
 	c.UserAgent = "sluice/" + version()
 	return c, nil
+}
+
+// identity tells this program from others of the same version, as developers have them.
+func identity() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(self)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %d %s", version(), info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
 // newPool starts render workers as processes of this same program.

@@ -3,6 +3,8 @@ package rig
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
@@ -49,6 +53,8 @@ type Rig struct {
 	agent  *exec.Cmd
 	ended  chan struct{}
 	log    string
+	// metrics is the address of the agent's metrics.
+	metrics string
 	access gitserver.Access // what Git demands; empty for nothing
 }
 
@@ -177,6 +183,9 @@ func Binary(t testing.TB) string {
 // StartAgent runs the agent. Flags are added to those that every test needs.
 func (r *Rig) StartAgent(flags ...string) {
 	r.T.Helper()
+	if r.metrics == "" {
+		r.metrics = freeAddress(r.T)
+	}
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.T.Fatal(err)
@@ -184,7 +193,7 @@ func (r *Rig) StartAgent(flags ...string) {
 	defer log.Close()
 	cmd := exec.Command(Binary(r.T), append([]string{
 		"agent", "--kubeconfig", r.Cluster.Kubeconfig, "--dir", r.Dir, "--allow-insecure-git",
-		"--leader-election=false", "--metrics-address=0", "--probe-address=0", "--log-text",
+		"--leader-election=false", "--metrics-address=" + r.metrics, "--probe-address=0", "--log-text",
 	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -212,6 +221,38 @@ func (r *Rig) KillAgent() {
 	_ = r.agent.Process.Kill()
 	<-r.ended
 	r.agent = nil
+}
+
+// Metric returns the sum of a counter or gauge of the agent over all labels, or the count of a
+// histogram; 0 if it has not been used yet.
+func (r *Rig) Metric(name string) float64 {
+	r.T.Helper()
+	answer, err := http.Get("http://" + r.metrics + "/metrics")
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer answer.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(answer.Body)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	sum := 0.0
+	for _, m := range families[name].GetMetric() {
+		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+	}
+	return sum
+}
+
+// freeAddress is one on which nobody listens, for a moment at least.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // Memory returns the peak of the agent's own resident memory in bytes; render workers are
