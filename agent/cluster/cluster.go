@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"sync"
 
@@ -16,6 +17,8 @@ type Cluster struct {
 	config *rest.Config
 	kinds  *kinds
 	notify func(agent.Owner)
+	// pressure is that of all sessions together.
+	pressure *pressure
 
 	mu       sync.Mutex
 	sessions map[string]*Session
@@ -32,7 +35,10 @@ func New(config *rest.Config, notify func(agent.Owner)) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{config: config, kinds: kinds, notify: notify, sessions: map[string]*Session{}}, nil
+	pressure := newPressure()
+	config = rest.CopyConfig(config)
+	config.Wrap(pressure.watching)
+	return &Cluster{config: config, kinds: kinds, notify: notify, pressure: pressure, sessions: map[string]*Session{}}, nil
 }
 
 // Account is a ServiceAccount in whose name work is done; the zero Account is the agent's own.
@@ -82,7 +88,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)
 	}
 	s := &Session{
-		account: account, kinds: c.kinds, dynamic: dyn, metadata: metaClient, notify: c.notify,
+		account: account, kinds: c.kinds, pressure: c.pressure, dynamic: dyn, metadata: metaClient, notify: c.notify,
 		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
 		followers: map[agent.Ref]*follower{}, followed: map[agent.Owner]map[agent.Ref]bool{},
 	}
@@ -90,10 +96,15 @@ func (c *Cluster) As(account Account) (*Session, error) {
 	return s, nil
 }
 
+// Turn waits until the API server can take one more write, and returns a function to call
+// after it. The error is that of ctx.
+func (s *Session) Turn(ctx context.Context) (done func(), err error) { return s.pressure.turn(ctx) }
+
 // Session is the cluster as one account sees it. It may be used from several goroutines.
 type Session struct {
 	account  Account
 	kinds    *kinds
+	pressure *pressure
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	notify   func(agent.Owner)

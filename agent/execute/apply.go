@@ -36,7 +36,7 @@ func Apply(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 			run.Outcomes = append(run.Outcomes, postpone(wave, "it comes last, after "+run.Failures()[0].Ref.String())...)
 			continue
 		}
-		run.Outcomes = append(run.Outcomes, each(ctx, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
+		run.Outcomes = append(run.Outcomes, each(ctx, s, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
 			if crd, blocked := waiting()[c.Ref.GroupKind()]; blocked {
 				return postpone([]agent.Change{c}, "its kind is being defined by "+crd.String())[0]
 			}
@@ -66,7 +66,7 @@ func Prune(ctx context.Context, s *cluster.Session, p agent.Plan, limits Limits)
 			run.Outcomes = append(run.Outcomes, postpone(wave, "it goes after "+first.String())...)
 			continue
 		}
-		run.Outcomes = append(run.Outcomes, each(ctx, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
+		run.Outcomes = append(run.Outcomes, each(ctx, s, wave, limits, func(ctx context.Context, c agent.Change) agent.Outcome {
 			if c.Verb == agent.Forget {
 				return agent.Outcome{Ref: c.Ref, Verb: c.Verb, Result: agent.Done, Note: c.Reason}
 			}
@@ -122,17 +122,19 @@ func (s *silence) note(done agent.Outcome, took time.Duration) {
 
 // each does the work of one wave side by side and returns its outcomes in the plan's order. The
 // work itself is in no order, so that where a pass ends early, each object's turn comes.
-func each(ctx context.Context, wave []agent.Change, limits Limits, do func(context.Context, agent.Change) agent.Outcome) []agent.Outcome {
+func each(ctx context.Context, s *cluster.Session, wave []agent.Change, limits Limits, do func(context.Context, agent.Change) agent.Outcome) []agent.Outcome {
 	outcomes := make([]agent.Outcome, len(wave))
 	var group errgroup.Group
 	group.SetLimit(max(limits.Parallel, 1))
 	for _, n := range rand.Perm(len(wave)) {
 		c := wave[n]
 		group.Go(func() error {
-			if ctx.Err() != nil {
+			done, err := s.Turn(ctx)
+			if err != nil {
 				outcomes[n] = postpone([]agent.Change{c}, "the work was interrupted")[0]
 				return nil
 			}
+			defer done()
 			ctx, cancel := context.WithTimeout(ctx, limits.Request)
 			defer cancel()
 			start := time.Now()
