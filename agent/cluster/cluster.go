@@ -41,6 +41,9 @@ func New(config *rest.Config, notify func(agent.Owner)) (*Cluster, error) {
 	return &Cluster{config: config, kinds: kinds, notify: notify, pressure: pressure, sessions: map[string]*Session{}}, nil
 }
 
+// Notify has the owner looked at again, as if one of its objects had changed.
+func (c *Cluster) Notify(owner agent.Owner) { c.notify(owner) }
+
 // Account is a ServiceAccount in whose name work is done; the zero Account is the agent's own.
 type Account struct {
 	Namespace string

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
-	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -71,10 +70,9 @@ func foreignOwner(object metav1.Object) string {
 	return ""
 }
 
-// fieldsDigest is a digest over the fields that Sluice owns by server-side apply, and over the
-// time at which it last changed them: somebody who writes under Sluice's name changes only
-// that. The entry is decoded and encoded again because the order of its keys is not the same
-// in every encoding in which the API server sends it.
+// fieldsDigest is a digest over the fields that Sluice owns by server-side apply. The entry
+// is decoded and encoded again because the order of its keys is not the same in every
+// encoding in which the API server sends it.
 func fieldsDigest(entries []metav1.ManagedFieldsEntry) string {
 	for _, e := range entries {
 		if e.Manager != v1alpha1.FieldManager || e.Operation != metav1.ManagedFieldsOperationApply || e.Subresource != "" || e.FieldsV1 == nil {
@@ -87,9 +85,6 @@ func fieldsDigest(entries []metav1.ManagedFieldsEntry) string {
 		canonical, err := json.Marshal(fields)
 		if err != nil {
 			return ""
-		}
-		if e.Time != nil {
-			canonical = e.Time.UTC().AppendFormat(canonical, time.RFC3339)
 		}
 		sum := sha256.Sum256(canonical)
 		return hex.EncodeToString(sum[:8])

@@ -427,6 +427,7 @@ func untouched(before *v1alpha1.Overlay, report sync.Report) bool {
 // announce writes events and log lines about what a pass did and what changed in its verdict.
 func (r *Overlays) announce(ctx context.Context, before, o *v1alpha1.Overlay, revision string, v sync.Verdict, report sync.Report) {
 	logger := log.FromContext(ctx).WithValues("revision", revision)
+	told := true // by an event of its own, for each object
 	for _, done := range report.Run.Outcomes {
 		if done.Result != agent.Done {
 			continue
@@ -434,11 +435,15 @@ func (r *Overlays) announce(ctx context.Context, before, o *v1alpha1.Overlay, re
 		logger.V(1).Info("applied", "verb", done.Verb, "object", done.Ref.String(), "note", done.Note, "took", done.Took.String())
 		if done.Note != "" && done.Verb == agent.Update {
 			r.Events.Normal(o, revision, v1alpha1.DriftCorrectedReason, done.Ref.String()+": "+done.Note+"; put back as Git says")
+		} else {
+			told = false
 		}
 	}
 	if made := report.Made(); made != "" {
 		logger.Info("applied", "changes", made)
-		r.Events.Normal(o, revision, "Applied", made)
+		if !told {
+			r.Events.Normal(o, revision, "Applied", made)
+		}
 	}
 	if !changed(before.Status.Conditions, v) {
 		return

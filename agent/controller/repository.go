@@ -40,9 +40,10 @@ type Repositories struct {
 	// Moved is called with a Repository that has a new revision.
 	Moved func(types.NamespacedName)
 
-	mu    gosync.Mutex
-	heads map[types.NamespacedName]head
-	queue waker
+	mu     gosync.Mutex
+	heads  map[types.NamespacedName]head
+	latest map[types.NamespacedName]*v1alpha1.Repository // as last written, until the cache has it
+	queue  waker
 }
 
 // head is what the agent has of one Repository.
@@ -53,6 +54,26 @@ type head struct {
 	requested  string
 	failures   int
 	err        error
+	moved      time.Time     // when a look last found something new
+	rest       time.Duration // from then until the next look
+}
+
+// Commits that come in a burst are gathered: the first is taken at once, and the more follow
+// each other, the longer is the rest after each look.
+const (
+	shortestRest = 250 * time.Millisecond
+	longestRest  = 4 * time.Second
+)
+
+// rested returns the head after a look that found something new.
+func (h head) rested(now time.Time) head {
+	if now.Sub(h.moved) < 2*max(h.rest, shortestRest) {
+		h.rest = min(2*max(h.rest, shortestRest/2), longestRest)
+	} else {
+		h.rest = shortestRest
+	}
+	h.moved = now
+	return h
 }
 
 // Source returns the newest fetched revision of a Repository, if there is one.
@@ -83,33 +104,72 @@ func (r *Repositories) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
 
 // Reconcile brings one Repository up to date.
 func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var repo v1alpha1.Repository
-	if err := r.Client.Get(ctx, req.NamespacedName, &repo); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.gone(ctx, req.NamespacedName)
-		}
+	repo, err := r.get(ctx, req.NamespacedName)
+	if apierrors.IsNotFound(err) {
+		r.gone(ctx, req.NamespacedName)
+	}
+	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	h := r.begin(&repo)
+	h := r.begin(repo)
 	before := repo.DeepCopy()
 	requested, _ := meta.ReconcileAnnotationValue(repo.Annotations)
 	if repo.Spec.Suspend {
 		repo.Status.LastHandledReconcileAt = requested
-		return ctrl.Result{}, record.RepositoryStatus(ctx, r.Client, before, &repo)
+		return ctrl.Result{}, r.write(ctx, before, repo)
 	}
-	if r.due(h, &repo, requested) {
-		h = r.look(ctx, &repo, h)
+	due, rest := r.due(h, repo, requested), time.Until(h.moved.Add(h.rest))
+	resting := due && rest > 0 && h.generation == repo.Generation
+	if due && !resting {
+		h = r.look(ctx, repo, h)
 		if ctx.Err() != nil {
 			return ctrl.Result{}, nil // the agent is being stopped: what was cut off is no failure
 		}
 		h.requested = requested
 		r.keep(req.NamespacedName, h)
 	}
-	r.report(ctx, before, &repo, h)
-	if err := record.RepositoryStatus(ctx, r.Client, before, &repo); err != nil {
+	r.report(ctx, before, repo, h)
+	if err := r.write(ctx, before, repo); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: max(time.Until(h.at.Add(pause(h, &repo))), time.Millisecond)}, nil
+	if resting {
+		return ctrl.Result{RequeueAfter: rest}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(time.Until(h.at.Add(pause(h, repo))), time.Millisecond)}, nil
+}
+
+// get reads a Repository from the cache, or as it was last written if the cache is behind.
+func (r *Repositories) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Repository, error) {
+	var repo v1alpha1.Repository
+	if err := r.Client.Get(ctx, name, &repo); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if written := r.latest[name]; written != nil {
+		if written.UID == repo.UID && older(repo.ResourceVersion, written.ResourceVersion) {
+			repo.Status = *written.Status.DeepCopy()
+			repo.ResourceVersion = written.ResourceVersion
+		} else {
+			delete(r.latest, name)
+		}
+	}
+	return &repo, nil
+}
+
+func (r *Repositories) write(ctx context.Context, before, repo *v1alpha1.Repository) error {
+	if err := record.RepositoryStatus(ctx, r.Client, before, repo); err != nil {
+		return err
+	}
+	if repo.ResourceVersion != before.ResourceVersion {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.latest == nil {
+			r.latest = map[types.NamespacedName]*v1alpha1.Repository{}
+		}
+		r.latest[client.ObjectKeyFromObject(repo)] = repo.DeepCopy()
+	}
+	return nil
 }
 
 // due tells whether it is time to look at the remote.
@@ -147,6 +207,8 @@ func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h he
 	h.source = sync.Source{Dir: r.dir(repo), Revision: fetched.Revision}
 	r.keep(name, h)
 	if moved {
+		h = h.rested(h.at)
+		r.keep(name, h)
 		log.FromContext(ctx).Info("fetched", "repository", name, "revision", fetched.Revision.String(), "bytes", fetched.Bytes, "took", time.Since(start).String())
 		r.Moved(name)
 	}
@@ -229,6 +291,7 @@ func (r *Repositories) allReached(ctx context.Context, repo *v1alpha1.Repository
 func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
 	r.mu.Lock()
 	delete(r.heads, name)
+	delete(r.latest, name)
 	r.mu.Unlock()
 	r.Metrics.Gone(v1alpha1.RepositoryKind, name.Namespace, name.Name)
 	r.Moved(name)

@@ -414,17 +414,6 @@ func TestDrift(t *testing.T) {
 		t.Errorf("drift that is ignored was corrected to %q", is)
 	}
 
-	// Edited under Sluice's own name, with everything else as it was.
-	time.Sleep(1100 * time.Millisecond) // the API server notes seconds
-	ours := s.live("v1", "ConfigMap", "correct")
-	ours = &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"namespace": s.Namespace, "name": "correct", "labels": ours.Object["metadata"].(map[string]any)["labels"]},
-		"data":     map[string]any{"color": "black"}}}
-	if err := s.Client.Patch(context.Background(), ours, client.Apply, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil { //nolint:staticcheck // unstructured objects have no apply configuration
-		t.Fatal(err)
-	}
-	s.becomes("red", "v1", "ConfigMap", "correct", "data", "color")
-
 	// A commit about the object settles it, whatever the policy.
 	s.commit("another color", files{"report/settings.yaml": configMap("report", "color: green"), "correct/settings.yaml": configMap("correct", "color: green")})
 	s.becomes("green", "v1", "ConfigMap", "correct", "data", "color")
