@@ -27,31 +27,53 @@ type Result struct {
 	// the same error. It does not cover the Spec, the Limits and the program itself: whoever
 	// keeps a Result compares those. After an error that is Temporary it holds nowhere.
 	Trace trace.Trace
+	// Ties of a part to the others; empty for a whole overlay.
+	Ties Ties
 }
 
 // Render builds and prepares in one step. The error is an *Error.
 func Render(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
-	result, err := Run(tree, spec, limits)
+	result, err := Run(tree, spec, Part{}, limits)
 	return result.Set, err
 }
 
-// Run is Render with all that is known afterwards. The Result is of use also with an error.
-func Run(tree agent.Tree, spec Spec, limits Limits) (Result, error) {
+// Run is Render with all that is known afterwards, for the whole overlay or one part of it. Of a
+// part there are the Ties that Join and Follow go by, and the trace covers its lists only as
+// far as they lead to it: whoever keeps the Result compares the Part too. The Result is of use
+// also with an error.
+func Run(tree agent.Tree, spec Spec, part Part, limits Limits) (Result, error) {
+	f := &files{limits: limits}
+	if len(part.Lists) > 0 {
+		f.ties, f.lists = newTies(), map[string][]string{}
+	}
+	for _, l := range part.Lists {
+		f.lists[l.File] = l.Entries
+	}
+	return f.result(tree, spec)
+}
+
+// result renders what is read through a recorder.
+func (f *files) result(tree agent.Tree, spec Spec) (Result, error) {
 	recorder := trace.New(tree)
-	set, err := prepared(recorder, spec, limits)
+	f.tree = recorder
+	set, err := f.prepared(spec)
 	if Temporary(err) {
 		return Result{}, err
 	}
-	return Result{Set: set, Trace: recorder.Trace()}, err
+	result := Result{Set: set, Trace: recorder.Trace()}
+	if f.ties != nil {
+		result.Ties = f.ties.sum(f, spec)
+	}
+	return result, err
 }
 
 // prepared builds and prepares.
-func prepared(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
-	rendered, err := Build(tree, spec, limits)
+func (f *files) prepared(spec Spec) (agent.Set, error) {
+	rendered, err := f.rendered(spec)
 	if err != nil {
 		return agent.Set{}, err
 	}
-	set, err := Prepare(tree, rendered, spec.Owner)
+	set, err := Prepare(f.tree, rendered, spec.Owner)
 	if err != nil {
 		return agent.Set{}, err
 	}
@@ -59,8 +81,8 @@ func prepared(tree agent.Tree, spec Spec, limits Limits) (agent.Set, error) {
 	for _, o := range set.Objects {
 		size += int64(len(o.JSON))
 	}
-	if size > limits.Output {
-		return agent.Set{}, overLimit("%d MiB of objects are more than the limit of %d MiB: split the overlay, or raise --render-output", ceilMiB(size), limits.Output>>20)
+	if size > f.limits.Output {
+		return agent.Set{}, overLimit("%d MiB of objects are more than the limit of %d MiB: split the overlay, or raise --render-output", ceilMiB(size), f.limits.Output>>20)
 	}
 	return set, nil
 }
@@ -72,8 +94,12 @@ func ceilMiB(size int64) int64 { return (size + 1<<20 - 1) >> 20 }
 //
 // Build is not safe for concurrent use: Kustomize keeps its schema in a global.
 func Build(tree agent.Tree, spec Spec, limits Limits) ([]Rendered, error) {
-	goOffline()
 	f := &files{tree: tree, limits: limits}
+	return f.rendered(spec)
+}
+
+func (f *files) rendered(spec Spec) ([]Rendered, error) {
+	goOffline()
 	objects, err := f.build(spec)
 	if err == nil {
 		return objects, nil
@@ -92,6 +118,11 @@ func (f *files) build(spec Spec) ([]Rendered, error) {
 	built, plain, err := f.verbatim(spec, dir)
 	if err != nil {
 		return nil, err
+	}
+	if plain && f.ties != nil {
+		for _, o := range built {
+			f.ties.note(o.Resource)
+		}
 	}
 	if !plain {
 		if built, err = f.kustomize(spec, dir); err != nil {
@@ -149,13 +180,17 @@ func (f *files) run(k types.Kustomization) (resmap.ResMap, error) {
 		return nil, err
 	}
 	f.documents = 0 // a second run reads everything again
-	return f.withSchema(func() (resmap.ResMap, error) {
+	build := func() (resmap.ResMap, error) {
 		return krusty.MakeKustomizer(&krusty.Options{
 			Reorder:          krusty.ReorderOptionNone,   // a Set has an order of its own
 			LoadRestrictions: types.LoadRestrictionsNone, // the tree itself is the boundary
 			PluginConfig:     types.DisabledPluginConfig(),
 		}).Run(f, overlayRoot)
-	})
+	}
+	if f.ties != nil {
+		build = f.ties.watched(build)
+	}
+	return f.withSchema(build)
 }
 
 // collect replaces variables and takes the objects out of Kustomize's form.

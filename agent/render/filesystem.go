@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/sluice-dev/sluice/agent"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
@@ -38,6 +40,10 @@ type files struct {
 	documents int
 	// schema tells whether a kustomization that was read brings an OpenAPI schema.
 	schema bool
+	// lists replaces what these kustomizations list, when a part is rendered.
+	lists map[string][]string
+	// ties of the part that is rendered; nil for a whole overlay.
+	ties *ties
 	// refusal is the first access that was refused. Kustomize buries errors in its own or
 	// takes them for "not found"; this one is what the user has to know.
 	refusal *Error
@@ -137,7 +143,7 @@ func (f *files) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: inRepository(name), Err: err}
 	}
-	data, err := f.tree.ReadFile(file)
+	data, err := f.content(file)
 	if err != nil {
 		return nil, f.refuse(&Error{Kind: Unavailable, File: file, Message: "it cannot be read: " + cause(err)})
 	}
@@ -146,6 +152,18 @@ func (f *files) ReadFile(name string) ([]byte, error) {
 		return nil, f.refuse(e)
 	}
 	return data, nil
+}
+
+// content reads a file of the tree, or makes one of those lists that belong to a part.
+func (f *files) content(file string) ([]byte, error) {
+	if entries, ok := f.lists[file]; ok {
+		return encode(types.Kustomization{Resources: entries})
+	}
+	data, err := f.tree.ReadFile(file)
+	if f.ties != nil {
+		f.ties.local = f.ties.local || bytes.Contains(data, []byte(localConfig))
+	}
+	return data, err
 }
 
 var errIsDir = errors.New("is a directory")

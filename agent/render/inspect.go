@@ -49,6 +49,9 @@ func (f *files) inspectKustomization(name, file string, data []byte) *Error {
 		return broken(file, data, err)
 	}
 	f.schema = f.schema || len(k.OpenAPI) > 0
+	if f.ties != nil {
+		f.tie(path.Dir(name), k)
+	}
 	if e := inspectPatches(k, file, data); e != nil {
 		return e
 	}

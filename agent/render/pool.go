@@ -31,6 +31,9 @@ func NewPool(command []string, size int, limits Limits) *Pool {
 	return &Pool{command: command, limits: limits, seats: make(chan struct{}, max(size, 1)), closed: closed, close: cancel}
 }
 
+// Limits are those of every render.
+func (p *Pool) Limits() Limits { return p.limits }
+
 // errClosed is returned by renders that the end of the pool cut short.
 var errClosed = errors.New("the agent is stopping")
 
@@ -43,6 +46,18 @@ func (p *Pool) Render(ctx context.Context, r Request) (agent.Set, error) {
 // Run is Render with all that is known afterwards, for those who keep it: the Result is of use
 // also with an error.
 func (p *Pool) Run(ctx context.Context, r Request) (Result, error) {
+	a, err := p.ask(ctx, question{Request: r})
+	return a.Result, err
+}
+
+// Divide finds the parts of an overlay, as the function of that name does.
+func (p *Pool) Divide(ctx context.Context, r Request) (Split, error) {
+	a, err := p.ask(ctx, question{Request: r, Divide: true})
+	return a.Split, err
+}
+
+// ask puts a question to a worker.
+func (p *Pool) ask(ctx context.Context, q question) (answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.closed, func() { cancel(errClosed) })()
@@ -50,21 +65,21 @@ func (p *Pool) Run(ctx context.Context, r Request) (Result, error) {
 	case p.seats <- struct{}{}:
 		defer func() { <-p.seats }()
 	case <-ctx.Done():
-		return Result{}, ended(ctx)
+		return answer{}, ended(ctx)
 	}
 	if ctx.Err() != nil {
-		return Result{}, ended(ctx)
+		return answer{}, ended(ctx)
 	}
 	w, err := p.take()
 	if err != nil {
-		return Result{}, &Error{Kind: Unavailable, Message: "no render worker could be started: " + err.Error()}
+		return answer{}, &Error{Kind: Unavailable, Message: "no render worker could be started: " + err.Error()}
 	}
-	result, err := w.render(ctx, r, p.limits)
+	a, err := w.render(ctx, q, p.limits)
 	p.give(w)
 	if ctx.Err() != nil && err != nil {
-		return Result{}, ended(ctx)
+		return answer{}, ended(ctx)
 	}
-	return result, err
+	return a, err
 }
 
 // ended says why a context did.

@@ -46,37 +46,37 @@ func start(command []string) (*worker, error) {
 	return &worker{cmd: cmd, in: in, encoder: gob.NewEncoder(in), decoder: gob.NewDecoder(bufio.NewReader(out)), said: said}, nil
 }
 
-// render sends a request and waits for the answer, the limit of time, or the end of ctx.
-func (w *worker) render(ctx context.Context, r Request, limits Limits) (Result, error) {
+// render asks and waits for the answer, the limit of time, or the end of ctx.
+func (w *worker) render(ctx context.Context, q question, limits Limits) (answer, error) {
 	w.count++
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.Time, errSlow)
 	defer cancel()
 	// When ctx ends the process is killed, which ends the exchange.
 	unwatch := context.AfterFunc(ctx, func() { _ = w.cmd.Process.Kill() })
-	a, err := w.exchange(r)
+	a, err := w.exchange(q)
 	if !unwatch() || err != nil {
 		w.stop()
 	}
 	switch {
 	case err == nil && a.Error != nil:
-		return a.Result, a.Error
+		return a, a.Error
 	case err == nil:
-		return a.Result, nil
+		return a, nil
 	case context.Cause(ctx) == errSlow:
-		return Result{}, overLimit("rendering took longer than the limit of %s: split the overlay, or raise --render-timeout", limits.Time)
+		return answer{}, overLimit("rendering took longer than the limit of %s: split the overlay, or raise --render-timeout", limits.Time)
 	case ctx.Err() != nil:
-		return Result{}, ctx.Err()
+		return answer{}, ctx.Err()
 	}
-	return Result{}, w.autopsy(limits)
+	return answer{}, w.autopsy(limits)
 }
 
 // errSlow is the cause when the limit of time ends a render.
 var errSlow = fmt.Errorf("the limit of time: %w", context.DeadlineExceeded)
 
-// exchange sends a request and reads the answer.
-func (w *worker) exchange(r Request) (answer, error) {
+// exchange asks and reads the answer.
+func (w *worker) exchange(q question) (answer, error) {
 	var a answer
-	if err := w.encoder.Encode(r); err != nil {
+	if err := w.encoder.Encode(q); err != nil {
 		return a, err
 	}
 	return a, w.decoder.Decode(&a)

@@ -89,7 +89,7 @@ func TestTraceHoldsOnlyForTheSame(t *testing.T) {
 		if random.IntN(6) == 0 {
 			spec.Components = []string{g.pick("../c", "b")}
 		}
-		before, errBefore := render.Run(indexedTree{tree}, spec, render.DefaultLimits())
+		before, errBefore := render.Run(indexedTree{tree}, spec, render.Part{}, render.DefaultLimits())
 		if errBefore != nil {
 			failures++
 		}
@@ -106,7 +106,7 @@ func TestTraceHoldsOnlyForTheSame(t *testing.T) {
 				continue
 			}
 			held++
-			after, err := render.Run(next, spec, render.DefaultLimits())
+			after, err := render.Run(next, spec, render.Part{}, render.DefaultLimits())
 			if fmt.Sprint(err) != fmt.Sprint(errBefore) || !reflect.DeepEqual(after.Set, before.Set) {
 				t.Fatalf("round %d, %s: the trace holds, but\n%v\n%s\nbecame\n%v\n%s\nof %s", round, what, errBefore, show(before.Set), err, show(after.Set), listing(next))
 			}
@@ -331,7 +331,7 @@ resources: [missing.yaml]
 			for _, f := range base.Files {
 				addFile(t, tree, f.Name, f.Data)
 			}
-			result, err := render.Run(tree, render.Spec{Path: test.path, Owner: owner}, render.DefaultLimits())
+			result, err := render.Run(tree, render.Spec{Path: test.path, Owner: owner}, render.Part{}, render.DefaultLimits())
 			if (err != nil) != (test.path == "broken" || test.path == "gone") {
 				t.Fatal(err)
 			}
@@ -355,7 +355,7 @@ resources: [missing.yaml]
 // What cannot be read today may be read tomorrow, so nothing is remembered of it.
 func TestTraceOfTemporaryErrors(t *testing.T) {
 	files := fstest.MapFS{"kustomization.yaml": {Data: []byte("resources: [a.yaml]\n")}, "a.yaml": {}}
-	result, err := render.Run(unreadable{files}, render.Spec{Path: "."}, render.DefaultLimits())
+	result, err := render.Run(unreadable{files}, render.Spec{Path: "."}, render.Part{}, render.DefaultLimits())
 	if !render.Temporary(err) || result.Trace.Holds(unreadable{files}) {
 		t.Error(err, result.Trace)
 	}

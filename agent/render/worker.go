@@ -26,11 +26,20 @@ type Source struct {
 type Request struct {
 	Source Source
 	Spec   Spec
+	// Part of the overlay to render; all of it if zero.
+	Part Part `json:",omitzero"`
 }
 
-// answer is what a worker says to a request.
+// question is what a worker is asked: to render, or to divide.
+type question struct {
+	Request Request
+	Divide  bool
+}
+
+// answer is what it says.
 type answer struct {
 	Result Result
+	Split  Split
 	Error  *Error
 }
 
@@ -44,30 +53,30 @@ func Serve(in io.Reader, out io.Writer, limits Limits, open func(Source) (agent.
 	if err := confine(limits); err != nil {
 		return err
 	}
-	requests, ended := make(chan Request), make(chan error, 1)
+	questions, ended := make(chan question), make(chan error, 1)
 	go func() {
 		for decoder := gob.NewDecoder(in); ; {
-			var r Request
-			if err := decoder.Decode(&r); err != nil {
+			var q question
+			if err := decoder.Decode(&q); err != nil {
 				ended <- err
 				return
 			}
-			requests <- r
+			questions <- q
 		}
 	}()
-	go func() { ended <- answerAll(requests, out, limits, open) }()
+	go func() { ended <- answerAll(questions, out, limits, open) }()
 	if err := <-ended; !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil
 }
 
-// answerAll answers requests one after the other.
-func answerAll(requests <-chan Request, out io.Writer, limits Limits, open func(Source) (agent.Tree, error)) error {
+// answerAll answers one after the other.
+func answerAll(questions <-chan question, out io.Writer, limits Limits, open func(Source) (agent.Tree, error)) error {
 	writer := bufio.NewWriter(out)
 	answers := gob.NewEncoder(writer)
-	for r := range requests {
-		if err := answers.Encode(serve(r, limits, open)); err != nil {
+	for q := range questions {
+		if err := answers.Encode(serve(q, limits, open)); err != nil {
 			return err
 		}
 		if err := writer.Flush(); err != nil {
@@ -78,7 +87,8 @@ func answerAll(requests <-chan Request, out io.Writer, limits Limits, open func(
 	return nil
 }
 
-func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answer {
+func serve(q question, limits Limits, open func(Source) (agent.Tree, error)) answer {
+	r := q.Request
 	tree, err := open(r.Source)
 	if err != nil {
 		return answer{Error: &Error{Kind: Unavailable, Message: "the files of the commit cannot be read: " + err.Error()}}
@@ -86,7 +96,10 @@ func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answ
 	if c, ok := tree.(io.Closer); ok {
 		defer c.Close()
 	}
-	result, err := Run(tree, r.Spec, limits)
+	if q.Divide {
+		return answer{Split: Divide(tree, r.Spec, limits)}
+	}
+	result, err := Run(tree, r.Spec, r.Part, limits)
 	if err == nil {
 		return answer{Result: result}
 	}
@@ -94,7 +107,7 @@ func serve(r Request, limits Limits, open func(Source) (agent.Tree, error)) answ
 	if !ok {
 		e = &Error{Kind: Invalid, Message: err.Error()}
 	}
-	return answer{result, e}
+	return answer{Result: result, Error: e}
 }
 
 // confine takes from this process what a render has no need of: commands (there
