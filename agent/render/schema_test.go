@@ -6,7 +6,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/sluice-dev/sluice/agent/render"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // An overlay with a schema of its own changes how the next ones are merged in no way, and
@@ -73,4 +75,32 @@ func dig(fields map[string]any, path ...string) map[string]any {
 		fields = fields[name].(map[string]any)
 	}
 	return fields
+}
+
+// The OpenAPI definitions of Kubernetes are read once in a process, until an overlay brings
+// some of its own: reading them takes longer than a small render.
+func TestSchemaIsReadOnce(t *testing.T) {
+	openapi.ResetOpenAPI()
+	build := func(kustomization string) {
+		t.Helper()
+		tree := fstest.MapFS{"kustomization.yaml": text(kustomization), "schema.json": text(`{"definitions": {}}`),
+			"web.yaml": text("{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}")}
+		if _, err := render.Build(tree, render.Spec{Path: "."}, render.DefaultLimits()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pointer := func() *spec.Schema {
+		return openapi.SchemaForResourceType(yaml.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}).Schema
+	}
+	const resources = "resources: [web.yaml]\nnamePrefix: p-\n"
+	build(resources)
+	first := pointer()
+	build(resources)
+	if pointer() != first {
+		t.Error("the definitions were read again")
+	}
+	build(resources + "openapi: {path: schema.json}\n")
+	if pointer() == first {
+		t.Error("the definitions are those from before an overlay brought its own")
+	}
 }

@@ -71,20 +71,29 @@ func Serve(in io.Reader, out io.Writer, limits Limits, open func(Source) (agent.
 	return nil
 }
 
+// idleAfter is when a worker gives memory back to the system. To do it after every render would
+// take longer than most renders.
+const idleAfter = 500 * time.Millisecond
+
 // answerAll answers one after the other.
 func answerAll(questions <-chan question, out io.Writer, limits Limits, open func(Source) (agent.Tree, error)) error {
 	writer := bufio.NewWriter(out)
 	answers := gob.NewEncoder(writer)
-	for q := range questions {
+	for {
+		var q question
+		select {
+		case q = <-questions:
+		case <-time.After(idleAfter):
+			debug.FreeOSMemory() // the next may be hours away
+			q = <-questions
+		}
 		if err := answers.Encode(serve(q, limits, open)); err != nil {
 			return err
 		}
 		if err := writer.Flush(); err != nil {
 			return err
 		}
-		debug.FreeOSMemory() // the next request may be hours away
 	}
-	return nil
 }
 
 func serve(q question, limits Limits, open func(Source) (agent.Tree, error)) answer {
