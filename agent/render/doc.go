@@ -8,4 +8,9 @@
 // can be made to use any amount of memory by what is in Git. So a Pool runs worker processes
 // of the same program, one render at a time each, and ends those that overrun their limits;
 // Serve is the loop of such a worker.
+//
+// A Result carries the Trace of what was read: while it holds, nothing has to be rendered
+// again. An overlay that lists bases divides into Parts, each with a trace of its own: Divide
+// finds them, Join puts their sets together, Tie merges those that a whole build shows to have
+// to do with each other, and Follow takes the step to the next revision.
 package render
