@@ -19,7 +19,7 @@ type Facts struct {
 	Live map[agent.Ref]agent.Live
 	// Unknown holds the objects that could not be looked at, with the reason. They are left
 	// alone; everything else goes on.
-	Unknown map[agent.Ref]string
+	Unknown map[agent.Ref]error
 	// Kinds says what the cluster knows of the kinds in Set. A kind that is absent is not
 	// known to the cluster.
 	Kinds map[schema.GroupKind]Kind

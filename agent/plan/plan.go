@@ -75,7 +75,7 @@ func apply(f Facts, o agent.Object) decision {
 		return keep(change, "left alone: sluice.dev/apply: never")
 	}
 	if why, unknown := f.Unknown[o.Ref]; unknown {
-		return unread(change, agent.Update, why)
+		return unread(change, agent.Update, why.Error())
 	}
 	kind, known := f.Kinds[o.Ref.GroupKind()]
 	if !known {
@@ -221,7 +221,7 @@ func remove(f Facts, ref agent.Ref) decision {
 		Object: agent.Object{Ref: ref, Version: f.Inventory[ref].Version},
 	}
 	if why, unknown := f.Unknown[ref]; unknown {
-		return unread(change, agent.Delete, why)
+		return unread(change, agent.Delete, why.Error())
 	}
 	switch {
 	case !exists:

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func with(o agent.Object, set func(*agent.Options)) agent.Object {
 func settled(refs ...agent.Ref) Facts {
 	f := Facts{
 		Owner: me, Revision: agent.Revision{Name: "main", Commit: "4f2a9c1e8b7d6a5f4e3d2c1b0a9f8e7d6c5b4a39"},
-		Inventory: agent.Inventory{}, Live: map[agent.Ref]agent.Live{}, Unknown: map[agent.Ref]string{},
+		Inventory: agent.Inventory{}, Live: map[agent.Ref]agent.Live{}, Unknown: map[agent.Ref]error{},
 		Kinds: map[schema.GroupKind]Kind{}, Prune: true, Drift: v1alpha1.DriftCorrect,
 	}
 	var objects []agent.Object
@@ -198,7 +199,7 @@ func TestMake(t *testing.T) {
 ! update Deployment/shop/web: it is being deleted and waits for its finalizers: shop.dev/wait
 1 refused, 0 unchanged`},
 		{"an API group that does not answer stops only its objects",
-			swap(change(settled(web, cart), func(f *Facts) { f.Unknown[cart] = "the API server cannot list Cart.shop.dev" }), object(web, "d2")), `
+			swap(change(settled(web, cart), func(f *Facts) { f.Unknown[cart] = errors.New("the API server cannot list Cart.shop.dev") }), object(web, "d2")), `
 ~ update Deployment/shop/web  (changed in Git)
 ! update Cart.shop.dev/shop/one: the API server cannot list Cart.shop.dev
 1 to update, 1 refused, 0 unchanged`},

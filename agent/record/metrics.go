@@ -16,6 +16,8 @@ type Metrics struct {
 	drift    *prometheus.CounterVec
 	passes   *prometheus.HistogramVec
 	renders  *prometheus.HistogramVec
+	parts    *prometheus.HistogramVec
+	checks   *prometheus.CounterVec
 	kept     prometheus.Counter
 	fetches  *prometheus.HistogramVec
 	received prometheus.Counter
@@ -38,6 +40,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Duration of one pass over an Overlay by the phase it came to.", Buckets: buckets}, []string{"phase"}),
 		renders: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_render_seconds",
 			Help: "Duration of renders by result.", Buckets: buckets}, []string{"result"}),
+		parts: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_part_render_seconds",
+			Help: "Duration of renders of a part of a large overlay by result.", Buckets: buckets}, []string{"result"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_part_checks_total",
+			Help: "Whole builds behind renders by parts, by whether they agreed or differed. One that differed takes their place."}, []string{"result"}),
 		kept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_renders_kept_total",
 			Help: "Renders that were not needed at a new revision, because nothing that the last one had read has changed."}),
 		fetches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_fetch_seconds",
@@ -45,7 +51,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_bytes_total",
 			Help: "Bytes of Git objects received."}),
 	}
-	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.kept, m.fetches, m.received)
+	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.parts, m.checks, m.kept, m.fetches, m.received)
 	return m
 }
 
@@ -55,6 +61,20 @@ func (m *Metrics) Rendered(took time.Duration, err error) {
 		return
 	}
 	m.renders.WithLabelValues(result(err)).Observe(took.Seconds())
+}
+
+// RenderedPart counts a render of a part of an overlay.
+func (m *Metrics) RenderedPart(took time.Duration, err error) {
+	if m != nil {
+		m.parts.WithLabelValues(result(err)).Observe(took.Seconds())
+	}
+}
+
+// Checked counts a whole build behind a render by parts.
+func (m *Metrics) Checked(agrees bool) {
+	if m != nil {
+		m.checks.WithLabelValues(map[bool]string{true: "agreed", false: "differed"}[agrees]).Inc()
+	}
 }
 
 // Kept counts a render that was not needed, because nothing that the last one had read has

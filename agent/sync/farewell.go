@@ -40,6 +40,13 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespac
 		Claims:     claims{syncer: s, owner: owner, repository: o.RepositoryName().String()},
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
 	}, limits)
+	if !deletes(o) {
+		// What the account may not even look at stays, and with it labels that name an Overlay
+		// which is gone; they bind nobody.
+		maps.DeleteFunc(facts.Inventory, func(ref agent.Ref, _ agent.Entry) bool {
+			return cluster.ClassOf(facts.Unknown[ref]) == agent.Forbidden
+		})
+	}
 	p := plan.Make(facts)
 	run := execute.Prune(ctx, session, p, limits)
 	if !deletes(o) {
@@ -108,5 +115,5 @@ func whatIsLeft(p agent.Plan, run agent.Run, left agent.Inventory) string {
 			lines = append(lines, ref.String()+" is being deleted")
 		}
 	}
-	return fmt.Sprintf("%d objects are left: %s", len(left), abridge(lines))
+	return fmt.Sprintf("%s left: %s; to let them be, set spec.deletionPolicy: Orphan or suspend the Overlay", are(len(left)), abridge(lines))
 }

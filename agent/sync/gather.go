@@ -23,14 +23,14 @@ import (
 // that no watch shows are asked for.
 func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits execute.Limits) plan.Facts {
 	unseen := session.Watch(ctx, facts.Owner, needs(facts))
-	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]string{}
+	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]error{}
 	var ask []agent.Object
 	for _, o := range everything(facts) {
 		if _, recorded := facts.Inventory[o.Ref]; o.Options.Ignore && !recorded {
 			continue // it is nobody's business here
 		}
 		if err := unseen[o.Ref.GroupKind()]; err != nil && cluster.ClassOf(err) != agent.NoKind {
-			facts.Unknown[o.Ref] = err.Error()
+			facts.Unknown[o.Ref] = err
 			continue
 		}
 		live, seen := session.Seen(o.Ref)
@@ -42,9 +42,7 @@ func gather(ctx context.Context, session *cluster.Session, records *record.Inven
 	}
 	found, failed := session.Look(ctx, ask)
 	maps.Copy(facts.Live, found)
-	for ref, err := range failed {
-		facts.Unknown[ref] = err.Error()
-	}
+	maps.Copy(facts.Unknown, failed)
 	facts.Held = held(ctx, session, records, facts)
 	facts.Replaceable = replaceable(ctx, session, facts, limits)
 	return facts

@@ -26,10 +26,10 @@ type Keep struct {
 // sketch is a set without what is in its objects.
 type sketch struct {
 	Program string
-	// Spec is the digest of what the set was rendered from, besides the files in Trace.
-	Spec  string
-	Trace trace.Trace
-	Set   agent.Set
+	// Spec is the digest of what the set was rendered from, besides the files in Traces.
+	Spec   string
+	Traces []trace.Trace
+	Set    agent.Set
 }
 
 func (k Keep) file(owner agent.Owner) string {

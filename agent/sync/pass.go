@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/plan"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Source is what a pass works from.
@@ -52,25 +53,25 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
 	}
 
-	set, failure := s.rendered(ctx, session, m, o, source, now)
-	if failure != nil {
-		// What may go better next time says nothing about what the overlay wants.
-		news := failure.Phase == Stalled && s.claim(m, source.Revision.String(), nil)
-		return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
-	}
-	set, kinds, err := scoped(session, set)
-	if err != nil {
-		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}})
-	}
-	if m.rendered.sketch {
-		// It has its final shape.
-	} else if set, err = leavingOut(o, set); err != nil {
-		return s.conclude(m, o, source, Report{Verdict: Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}})
-	}
-	news := s.claim(m, source.Revision.String(), &set)
-	if blocked != nil && !settledAt(o, set) {
-		if why := blocked(); why != nil {
+	set, kinds, failure := s.wanted(ctx, session, m, o, source, now)
+	var news bool
+	switch {
+	case failure == nil:
+		m.good = set
+		news = s.claim(m, source.Revision.String(), &set)
+		if why := waits(o, set, blocked); why != nil {
 			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
+		}
+	case failure.Phase == Stalled: // what may go better next time says nothing about what the overlay wants
+		news = s.claim(m, source.Revision.String(), nil)
+	}
+	if failure != nil {
+		if len(m.good.Objects) == 0 {
+			return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
+		}
+		// What could be rendered last stays in force.
+		if set, kinds, err = scoped(session, m.good); err != nil {
+			return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
 		}
 	}
 
@@ -83,6 +84,9 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	limits := s.limits(o)
 	facts = gather(ctx, session, s.Inventories, facts, limits)
 	p := plan.Make(facts)
+	if failure != nil {
+		p = corrections(p)
+	}
 	if m.rendered.sketch && writes(p) {
 		m.rendered = rendered{} // what is to be written has to be rendered after all
 		return s.Pass(ctx, o, source, blocked, now)
@@ -123,13 +127,58 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if verdict.Phase == Ready {
 		s.keep(ctx, m, owner, set)
 	}
+	digest := set.Digest
+	if failure != nil {
+		verdict, digest = *failure, ""
+	}
 	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run))
 	return s.conclude(m, o, source, Report{
-		Verdict: verdict, Plan: p, Run: run, Digest: set.Digest, News: news,
+		Verdict: verdict, Plan: p, Run: run, Digest: digest, News: news,
 		Objects:   v1alpha1.ObjectCounts{Total: int32(count.total), Healthy: int32(count.healthy), Drifted: int32(count.drifted)},
 		Healthy:   count.total == count.healthy,
 		Unhealthy: count.worst(),
 	})
+}
+
+// wanted returns the overlay's set in the shape in which it is applied, and what the cluster
+// knows of its kinds; or why there is none.
+func (s *Syncer) wanted(ctx context.Context, session *cluster.Session, m *memory, o *v1alpha1.Overlay, source Source, now time.Time) (agent.Set, map[schema.GroupKind]plan.Kind, *Verdict) {
+	set, failure := s.rendered(ctx, session, m, o, source, now)
+	if failure != nil {
+		return agent.Set{}, nil, failure
+	}
+	set, kinds, err := scoped(session, set)
+	if err != nil {
+		return agent.Set{}, nil, &Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}
+	}
+	if m.rendered.sketch { // it has that shape
+		return set, kinds, nil
+	}
+	if set, err = leavingOut(o, set); err != nil {
+		return agent.Set{}, nil, &Verdict{Phase: Stalled, Reason: v1alpha1.InvalidSpecReason, Message: err.Error()}
+	}
+	return set, kinds, nil
+}
+
+// waits says why an overlay has to wait for others; nil if it need not.
+func waits(o *v1alpha1.Overlay, set agent.Set, blocked func() *Verdict) *Verdict {
+	if blocked == nil || settledAt(o, set) {
+		return nil
+	}
+	return blocked()
+}
+
+// corrections returns what of a plan can be done while a newer revision cannot be rendered: what
+// was good before is kept up, and nothing is deleted or let go.
+func corrections(p agent.Plan) agent.Plan {
+	kept := p.Changes[:0:0]
+	for _, c := range p.Changes {
+		if c.Verb != agent.Delete && c.Verb != agent.Forget && (c.Verb == agent.Keep || len(c.Object.JSON) > 0) {
+			kept = append(kept, c)
+		}
+	}
+	p.Changes = kept
+	return p
 }
 
 // settledAt tells that an overlay is Ready with exactly this set. Then there is nothing for
@@ -146,7 +195,7 @@ func (s *Syncer) conclude(m *memory, o *v1alpha1.Overlay, source Source, r Repor
 	if s.arrive(m, at) {
 		r.News = true
 	}
-	return r
+	return m.redact.report(r)
 }
 
 func (s *Syncer) where(m *memory) reached {
@@ -293,7 +342,7 @@ func healthOf(session *cluster.Session, ref agent.Ref, facts plan.Facts) agent.H
 		return live.Health
 	}
 	if why, unknown := facts.Unknown[ref]; unknown {
-		return agent.Health{Status: agent.Progressing, Message: "it cannot be looked at: " + why}
+		return agent.Health{Status: agent.Progressing, Message: "it cannot be looked at: " + why.Error()}
 	}
 	if _, exists := facts.Live[ref]; exists {
 		return agent.Health{Status: agent.Healthy} // there, but without our labels nothing watches it

@@ -31,7 +31,7 @@ func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1al
 		return agent.Plan{}, err
 	}
 	defer session.Leave(OwnerOf(o))
-	set, kinds, err := s.wants(ctx, session, o, source)
+	set, kinds, redact, err := s.wants(ctx, session, o, source)
 	if err != nil {
 		return agent.Plan{}, err
 	}
@@ -46,25 +46,25 @@ func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1al
 	facts.Kinds = kinds
 	facts = gather(ctx, session, s.Inventories, facts, s.limits(o))
 	facts.Claims = s.neighbours(ctx, session, o, others, source, facts)
-	return rehearse(ctx, session, plan.Make(facts)), nil
+	return redact.plan(rehearse(ctx, session, plan.Make(facts))), nil
 }
 
 // wants renders an Overlay. Kinds that its own CRDs are about to define count as known.
-func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay, source Source) (agent.Set, map[schema.GroupKind]plan.Kind, error) {
-	variables, err := substitutes(ctx, session, o)
+func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay, source Source) (agent.Set, map[schema.GroupKind]plan.Kind, redactor, error) {
+	variables, secrets, err := substitutes(ctx, session, o)
 	if err != nil {
-		return agent.Set{}, nil, err
+		return agent.Set{}, nil, redactor{}, err
 	}
 	set, err := s.Renders.Render(ctx, render.Request{
 		Source: render.Source{Dir: source.Dir, Commit: source.Revision.Commit},
 		Spec:   SpecOf(o, variables),
 	})
 	if err != nil {
-		return agent.Set{}, nil, err
+		return agent.Set{}, nil, redactor{}, err
 	}
 	set, kinds, err := scoped(session, set)
 	if err != nil {
-		return agent.Set{}, nil, err
+		return agent.Set{}, nil, redactor{}, err
 	}
 	for _, object := range set.Objects {
 		definition, ok := manifest.DefinitionOf(object)
@@ -75,7 +75,7 @@ func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha
 			kinds[definition.GroupKind()] = plan.Kind{Namespaced: definition.Namespaced}
 		}
 	}
-	return set, kinds, nil
+	return set, kinds, newRedactor(secrets), nil
 }
 
 // neighbours answers plan.Claims from what the other Overlays want at the same revision. An
@@ -105,7 +105,7 @@ func (s *Syncer) neighbours(ctx context.Context, session *cluster.Session, o *v1
 	group.SetLimit(previewsAtOnce)
 	for _, other := range ask {
 		group.Go(func() error {
-			set, _, err := s.wants(ctx, session, other, source)
+			set, _, _, err := s.wants(ctx, session, other, source)
 			if err != nil {
 				return nil // it cannot say what it wants; that is its own plan's trouble
 			}

@@ -37,7 +37,12 @@ type memory struct {
 	// repository is the namespace/name of its Repository; empty while it is suspended.
 	repository string
 	rendered   rendered
-	begun      bool             // what was kept on disk was looked for
+	good       agent.Set // what could be rendered last
+	begun      bool      // what was kept on disk was looked for
+	partial    *partial  // nil if its parts are not known
+	whole      bool      // it is always built whole
+	behind     behind
+	redact     redactor         // of values that came from Secrets
 	session    *cluster.Session // of the account it works as
 	// claimed is the revision at which wanted was found out, or could not be.
 	claimed string
@@ -57,11 +62,12 @@ type memory struct {
 type rendered struct {
 	key    string
 	source render.Source // where it was last found to stand
-	trace  trace.Trace
+	traces []trace.Trace // of what was read; all have to hold
 	set    agent.Set
 	err    error
 	// retry is set for failures that may go away by themselves, such as a killed worker.
 	retry bool
+	again time.Time // when
 	// sketch: the set was kept over a restart, in its final shape and without its contents.
 	sketch bool
 	// kept: it is on disk as it is here.

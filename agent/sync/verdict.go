@@ -80,7 +80,7 @@ func judge(e ending) Verdict {
 	if left := outcomes(e.run, agent.NotReached); len(left) > 0 {
 		return Verdict{Phase: Progressing, Reason: v1alpha1.ProgressingReason, Message: e.failures(left)}
 	}
-	message := fmt.Sprintf("Applied %s: %d objects, all healthy", agent.Short(e.revision), e.census.total)
+	message := fmt.Sprintf("Applied %s: %s, all healthy", agent.Short(e.revision), objects(e.census.total))
 	if len(e.pending) > 0 {
 		message += fmt.Sprintf("; %d more are to be deleted: %s", len(e.pending), e.listing(e.pending))
 	}
@@ -246,4 +246,20 @@ func firstFight(fights map[agent.Ref]string) string {
 		lines = append(lines, ref.String()+": "+why)
 	}
 	return abridge(sorted(lines))
+}
+
+// objects counts in words.
+func objects(n int) string {
+	if n == 1 {
+		return "1 object"
+	}
+	return fmt.Sprintf("%d objects", n)
+}
+
+// are is objects with the verb.
+func are(n int) string {
+	if n == 1 {
+		return "1 object is"
+	}
+	return objects(n) + " are"
 }

@@ -421,6 +421,28 @@ func TestDrift(t *testing.T) {
 	s.WaitReady("report")
 }
 
+// What a broken commit leaves in force is kept up: drift is corrected, health is told, and
+// nothing is pruned.
+func TestDriftBesideABrokenCommit(t *testing.T) {
+	s := begin(t, files{"app/kustomization.yaml": "resources: [settings.yaml, other.yaml]\n", "app/settings.yaml": configMap("settings", "color: red"), "app/other.yaml": configMap("other", "color: red")})
+	s.Overlay("app", "app")
+	s.WaitReady("app")
+	revision := s.commit("broken", files{"app/kustomization.yaml": "resources: [settings.yaml, nothing.yaml]\n"})
+	s.saysAt("app", revision, v1alpha1.RenderFailedReason)
+	s.patch("v1", "ConfigMap", "settings", "data: {color: black}")
+	s.becomes("red", "v1", "ConfigMap", "settings", "data", "color")
+	s.delete("v1", "ConfigMap", "settings")
+	s.becomes("red", "v1", "ConfigMap", "settings", "data", "color")
+	o := s.GetOverlay("app")
+	if rig.Ready(o).Reason != v1alpha1.RenderFailedReason || o.Status.Objects.Total != 2 {
+		t.Errorf("it says %s, of %d objects", rig.Ready(o).Reason, o.Status.Objects.Total)
+	}
+	s.live("v1", "ConfigMap", "other")
+	revision = s.commit("mended", files{"app/kustomization.yaml": "resources: [settings.yaml]\n"})
+	s.readyAt("app", revision)
+	s.gone("v1", "ConfigMap", "other")
+}
+
 // Replicas belong to an autoscaler; the rest of the Deployment does not.
 func TestIgnoredFields(t *testing.T) {
 	s := begin(t, files{"app/web.yaml": deployment("web", "", 2)})

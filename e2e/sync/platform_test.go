@@ -1,9 +1,11 @@
 package sync_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,16 +75,40 @@ func TestPlatformAsOneOverlay(t *testing.T) {
 		t.Errorf("nothing changed, and yet:\n%s", calls)
 	}
 
-	// A commit of one line.
+	// What it has in parts has been found out behind the first apply.
+	r.Eventually("its parts are known", func() (bool, string) {
+		n := r.Metric("sluice_part_render_seconds")
+		time.Sleep(time.Second) // none is on its way
+		return n > 25 && n == r.Metric("sluice_part_render_seconds"), fmt.Sprint(n, " parts")
+	})
+
+	// A commit of one line: one part is rendered, and the whole behind it agrees.
 	const file = "applications/centraldashboard/upstream/base/configmap.yaml"
-	if files[file] == "" {
-		t.Fatalf("%s is not in the platform", file)
+	if !strings.Contains(files[file], "\ndata:\n") {
+		t.Fatalf("%s of the platform has no data", file)
 	}
-	before = r.Calls()
-	start = time.Now()
-	revision := r.Push(repo, gitserver.Change{Message: "one line", Files: map[string]string{file: files[file] + "\n  # one line\n"}})
-	r.Ask("platform")
-	r.WaitSynced("platform", revision)
-	calls = r.Calls().Since(before).By("sluice/")
-	t.Logf("one-line commit: %s, %d calls\n%s", time.Since(start).Round(100*time.Millisecond), len(calls), calls)
+	for n, line := range []string{"# one line", `one-line: "more"`} {
+		before = r.Calls()
+		whole, parts := r.Metric("sluice_render_seconds"), r.Metric("sluice_part_render_seconds")
+		start = time.Now()
+		revision := r.Push(repo, gitserver.Change{Message: "one line", Files: map[string]string{file: strings.Replace(files[file], "\ndata:\n", "\ndata:\n  "+line+"\n", 1)}})
+		r.Ask("platform")
+		r.WaitSynced("platform", revision)
+		took := time.Since(start)
+		r.Eventually("a whole build agrees", func() (bool, string) {
+			checks := r.Metric("sluice_part_checks_total")
+			return int(checks) == n+1, fmt.Sprint(checks, " checks")
+		})
+		calls = r.Calls().Since(before).By("sluice/")
+		t.Logf("one-line commit: %s, %d calls\n%s", took.Round(10*time.Millisecond), len(calls), calls)
+		if is, behind := r.Metric("sluice_part_render_seconds")-parts, r.Metric("sluice_render_seconds")-whole; is != 1 || behind != 1 {
+			t.Errorf("%v parts were rendered, and %v times the whole, want 1 and 1", is, behind)
+		}
+		if len(calls) > 12 {
+			t.Errorf("%d calls for one line", len(calls))
+		}
+		if log := r.Log(); strings.Contains(log, "are not what a whole build gives") {
+			t.Error("the whole build disagrees")
+		}
+	}
 }
