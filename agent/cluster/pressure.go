@@ -24,6 +24,10 @@ const (
 	slownessFloor = 100 * time.Millisecond
 	// usualWithin is the time after which being slow has become usual.
 	usualWithin = 10 * time.Minute
+	// longTurn is how long a write takes part in the count. One that has no answer by then waits
+	// for something behind the API server, such as a webhook that is down, and is no work for it;
+	// others must not wait for that.
+	longTurn = time.Second
 )
 
 // pressure bounds how many writes are under way at once, over all Overlays and accounts, by
@@ -49,14 +53,14 @@ func (p *pressure) turn(ctx context.Context) (done func(), err error) {
 	if len(p.waiting) == 0 && p.busy < int(p.limit) {
 		p.busy++
 		p.mu.Unlock()
-		return sync.OnceFunc(p.done), nil
+		return p.begin(), nil
 	}
 	mine := make(chan struct{})
 	p.waiting = append(p.waiting, mine)
 	p.mu.Unlock()
 	select {
 	case <-mine:
-		return sync.OnceFunc(p.done), nil
+		return p.begin(), nil
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
@@ -70,6 +74,16 @@ func (p *pressure) turn(ctx context.Context) (done func(), err error) {
 	p.busy-- // its turn came at the same moment
 	p.next()
 	return nil, ctx.Err()
+}
+
+// begin returns what ends a turn, which also ends by itself.
+func (p *pressure) begin() (done func()) {
+	end := sync.OnceFunc(p.done)
+	timer := time.AfterFunc(longTurn, end)
+	return func() {
+		timer.Stop()
+		end()
+	}
 }
 
 func (p *pressure) done() {

@@ -115,7 +115,7 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	before := repo.DeepCopy()
 	requested, _ := meta.ReconcileAnnotationValue(repo.Annotations)
 	if repo.Spec.Suspend {
-		repo.Status.LastHandledReconcileAt = requested
+		repo.Status.ObservedGeneration, repo.Status.LastHandledReconcileAt = repo.Generation, requested
 		return ctrl.Result{}, r.write(ctx, before, repo)
 	}
 	due, rest := r.due(h, repo, requested), time.Until(h.moved.Add(h.rest))

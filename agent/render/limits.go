@@ -8,6 +8,9 @@ type Limits struct {
 	Memory int64
 	// Time of one render.
 	Time time.Duration
+	// Long is the time from which on a render has to make room for others, and may be put off for
+	// it. Zero: it never has to.
+	Long time.Duration
 	// Output in bytes of JSON.
 	Output int64
 	// Objects in a set.

@@ -16,19 +16,21 @@ const recycleAfter = 200
 type Pool struct {
 	command []string
 	limits  Limits
-	seats   chan struct{} // one for each render under way
+	seats   *seats
 	closed  context.Context
 	close   context.CancelFunc
 
-	mu   sync.Mutex
-	idle []*worker // the last one was used last
+	active sync.WaitGroup // renders
+	mu     sync.Mutex
+	idle   []*worker // the last one was used last
 }
 
-// NewPool returns a pool of at most size workers. They are started when they are needed, by
-// running command, which has to call Serve on its standard input and output.
+// NewPool returns a pool of at most size workers, and one more beside a render that takes long.
+// They are started when they are needed, by running command, which has to call Serve on its
+// standard input and output.
 func NewPool(command []string, size int, limits Limits) *Pool {
 	closed, cancel := context.WithCancel(context.Background())
-	return &Pool{command: command, limits: limits, seats: make(chan struct{}, max(size, 1)), closed: closed, close: cancel}
+	return &Pool{command: command, limits: limits, seats: newSeats(size, limits.Long), closed: closed, close: cancel}
 }
 
 // Limits are those of every render.
@@ -36,6 +38,9 @@ func (p *Pool) Limits() Limits { return p.limits }
 
 // errClosed is returned by renders that the end of the pool cut short.
 var errClosed = errors.New("the agent is stopping")
+
+// errCrowded is returned by renders that were put off.
+var errCrowded = errors.New("rendering takes long, and so it does for other overlays: it is put off for them, and tried again later")
 
 // Render renders one source. The error is an *Error or that of ctx.
 func (p *Pool) Render(ctx context.Context, r Request) (agent.Set, error) {
@@ -61,12 +66,15 @@ func (p *Pool) ask(ctx context.Context, q question) (answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.closed, func() { cancel(errClosed) })()
-	select {
-	case p.seats <- struct{}{}:
-		defer func() { <-p.seats }()
-	case <-ctx.Done():
+	if !p.begin() {
+		return answer{}, &Error{Kind: Unavailable, Message: errClosed.Error()}
+	}
+	defer p.active.Done()
+	leave, err := p.seats.take(ctx, func() { cancel(errCrowded) })
+	if err != nil {
 		return answer{}, ended(ctx)
 	}
+	defer leave()
 	if ctx.Err() != nil {
 		return answer{}, ended(ctx)
 	}
@@ -82,10 +90,21 @@ func (p *Pool) ask(ctx context.Context, q question) (answer, error) {
 	return a, err
 }
 
+// begin counts a render, unless the pool is closed.
+func (p *Pool) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Err() != nil {
+		return false
+	}
+	p.active.Add(1)
+	return true
+}
+
 // ended says why a context did.
 func ended(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause == errClosed {
-		return &Error{Kind: Unavailable, Message: errClosed.Error()}
+	if cause := context.Cause(ctx); cause == errClosed || cause == errCrowded {
+		return &Error{Kind: Unavailable, Message: cause.Error()}
 	}
 	return ctx.Err()
 }
@@ -117,17 +136,14 @@ func (p *Pool) give(w *worker) {
 
 // Close ends all workers, also those at work, and waits for them.
 func (p *Pool) Close() {
+	p.mu.Lock()
 	p.close()
-	for range cap(p.seats) {
-		p.seats <- struct{}{} // nobody is at work any more
-	}
+	p.mu.Unlock()
+	p.active.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.idle {
 		w.stop()
 	}
 	p.idle = nil
-	for range cap(p.seats) {
-		<-p.seats
-	}
 }

@@ -51,6 +51,7 @@ type agentFlags struct {
 
 func newAgentCommand() *cobra.Command {
 	f := agentFlags{limits: render.DefaultLimits()}
+	f.limits.Long = 15 * time.Second
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run the agent: keep the cluster as Git says",
@@ -67,7 +68,7 @@ func newAgentCommand() *cobra.Command {
 	flags.BoolVar(&f.allowInsecureGit, "allow-insecure-git", false, "allow http:// and file:// repositories")
 	flags.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to Repositories and Overlays of other namespaces")
 	flags.StringVar(&f.defaultAccount, "default-service-account", "", "ServiceAccount, in the Overlay's namespace, for Overlays that name none; default: the agent's own account")
-	flags.IntVar(&f.parallel, "parallel", 8, "objects of a kind worked on at once")
+	flags.IntVar(&f.parallel, "parallel", 32, "Repositories and Overlays worked on at once, of each; most of them wait for a server")
 	flags.IntVar(&f.applyParallel, "apply-parallel", 16, "requests of one Overlay under way at once")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "time for one request to the API server")
 	flags.IntVar(&f.renders, "renders", 2, "render workers: renders under way at once")

@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -484,7 +485,8 @@ func TestServerThatHangs(t *testing.T) {
 	if _, err := stuck.Commit(gitserver.Change{Files: files{"stuck/settings.yaml": r.local(configMap("stuck", "from: late"))}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"stuck-1", "stuck-2", "stuck-3"} {
+	for n := range 10 {
+		name := fmt.Sprint("stuck-", n)
 		if err := r.Client.Create(context.Background(), &v1alpha1.Repository{
 			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: name},
 			Spec:       v1alpha1.RepositorySpec{URL: stuck.URL, Timeout: metav1.Duration{Duration: 5 * time.Second}},
