@@ -152,6 +152,16 @@ func (s *story) gone(apiVersion, kind, name string) {
 	}
 }
 
+// goes waits until an object of the test's namespace is gone. What leaves Git goes as soon as
+// the other Overlays of the Repository have looked at the revision, for one of them may want it;
+// that may be a moment after the Overlay itself is Ready.
+func (s *story) goes(apiVersion, kind, name string) {
+	s.T.Helper()
+	s.Eventually(kind+" "+name+" is gone", func() (bool, string) {
+		return s.Get(apiVersion, kind, s.Namespace, name) == nil, "it is there"
+	})
+}
+
 // at reads one field of a live object as text; empty if it or the object is not there.
 func (s *story) at(apiVersion, kind, name string, path ...string) string {
 	s.T.Helper()

@@ -59,7 +59,7 @@ func TestVersionThatIsNotServedAnyMore(t *testing.T) {
 
 	// What leaves Git goes, and is not just forgotten.
 	s.readyAt("left", s.remove("it leaves", "left/widget.yaml"))
-	s.goes("Widget", "left")
+	s.goes(s.Namespace+".example.com/v1", "Widget", "left")
 	s.same(one)
 
 	// Git follows.
@@ -69,7 +69,7 @@ func TestVersionThatIsNotServedAnyMore(t *testing.T) {
 	})
 	s.readyAt("app", revision)
 	s.same(one)
-	s.goes("Widget", "two")
+	s.goes(s.Namespace+".example.com/v1", "Widget", "two")
 	s.patch(s.Namespace+".example.com/v1", "Widget", "one", "spec: {size: 7}")
 	s.becomes("1", s.Namespace+".example.com/v1", "Widget", "one", "spec", "size")
 }
@@ -182,14 +182,6 @@ func (s *story) request(name, token string) {
 		o.Annotations["reconcile.fluxcd.io/requestedAt"] = token
 	})
 	s.WaitOverlay(name, "has answered", func(o *v1alpha1.Overlay) bool { return o.Status.LastHandledReconcileAt == token })
-}
-
-// goes waits until a custom resource of the test's own group is deleted.
-func (s *story) goes(kind, name string) {
-	s.T.Helper()
-	s.Eventually(kind+" "+name+" is deleted", func() (bool, string) {
-		return s.Get(s.Namespace+".example.com/v1", kind, s.Namespace, name) == nil, "it is there"
-	})
 }
 
 // definition is a CRD with several versions, the first of which is stored.

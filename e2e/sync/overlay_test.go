@@ -234,7 +234,7 @@ func TestPrune(t *testing.T) {
 	keep, two := s.live("v1", "ConfigMap", "keep"), s.live("v1", "ConfigMap", "two")
 	revision := s.remove("two objects leave", "app/one.yaml", "app/keep.yaml")
 	s.readyAt("app", revision)
-	s.gone("v1", "ConfigMap", "one")
+	s.goes("v1", "ConfigMap", "one")
 	s.same(keep)
 	s.same(two)
 
@@ -249,7 +249,7 @@ func TestPrune(t *testing.T) {
 	_, commit, _ := strings.Cut(revision, "sha1:")
 	s.Update(o, func() { o.Annotations = map[string]string{v1alpha1.AllowPruneAnnotation: commit[:12]} })
 	s.WaitReady("app")
-	s.gone("v1", "ConfigMap", "two")
+	s.goes("v1", "ConfigMap", "two")
 
 	// With prune: false, nothing goes.
 	s.Update(o, func() { o.Spec.Prune = new(bool) })
@@ -322,9 +322,7 @@ func TestMovedAndRenamedObjects(t *testing.T) {
 	revision := s.commit("rename", files{"left/renamed.yaml": configMap("new-name", "a: b")})
 	s.readyAt("left", revision)
 	s.live("v1", "ConfigMap", "new-name")
-	s.Eventually("old-name is gone", func() (bool, string) { // as soon as the other Overlay has looked at the revision
-		return s.Get("v1", "ConfigMap", s.Namespace, "old-name") == nil, "it is still there"
-	})
+	s.goes("v1", "ConfigMap", "old-name")
 }
 
 // What becomes of the objects when the Overlay itself is deleted.
@@ -440,7 +438,7 @@ func TestDriftBesideABrokenCommit(t *testing.T) {
 	s.live("v1", "ConfigMap", "other")
 	revision = s.commit("mended", files{"app/kustomization.yaml": "resources: [settings.yaml]\n"})
 	s.readyAt("app", revision)
-	s.gone("v1", "ConfigMap", "other")
+	s.goes("v1", "ConfigMap", "other")
 }
 
 // Replicas belong to an autoscaler; the rest of the Deployment does not.
