@@ -289,7 +289,11 @@ func aboutSecret(err error) string {
 		}
 	}
 	if len(fields) == 0 {
-		return fmt.Sprintf("the API server refuses the Secret (%s); its words are not shown, for they may hold a value", apierrors.ReasonForError(err))
+		said := "the API server refuses the Secret"
+		if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
+			said += fmt.Sprintf(" (%s)", reason)
+		}
+		return said + "; its words are not shown, for they may hold a value: compare its fields with kubectl explain secret"
 	}
 	return "the API server refuses fields of the Secret: " + strings.Join(fields, ", ")
 }

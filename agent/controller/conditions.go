@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -58,7 +59,7 @@ func remembered(history []v1alpha1.HistoryEntry, entry v1alpha1.HistoryEntry) []
 
 func cut(message string) string {
 	if len(message) > maxMessage {
-		return message[:maxMessage] + "…"
+		return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
 	return message
 }

@@ -250,6 +250,9 @@ func (r *Repositories) report(ctx context.Context, before, repo *v1alpha1.Reposi
 			reason = string(e.Kind)
 		}
 		v := sync.Verdict{Phase: sync.Failing, Reason: reason, Message: h.err.Error()}
+		if reason == string(gitrepo.Invalid) { // the next look comes to the same
+			v.Phase = sync.Stalled
+		}
 		if changed(before.Status.Conditions, v) {
 			r.Events.Warning(repo, repo.Status.Revision, v.Reason, v.Message)
 		}

@@ -1,6 +1,8 @@
 package record
 
 import (
+	"strings"
+
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,7 +30,7 @@ func (e Events) Warning(object runtime.Object, revision, reason, message string)
 
 func (e Events) emit(object runtime.Object, severity, revision, reason, message string) {
 	if len(message) > maxEvent {
-		message = message[:maxEvent] + "…"
+		message = strings.ToValidUTF8(message[:maxEvent], "") + "…"
 	}
 	annotations := map[string]string{}
 	if revision != "" {

@@ -110,11 +110,13 @@ func (m *Metrics) Passed(o *v1alpha1.Overlay, phase string, took time.Duration, 
 	for state, n := range map[string]int32{"total": o.Status.Objects.Total, "healthy": o.Status.Objects.Healthy, "drifted": o.Status.Objects.Drifted} {
 		m.objects.WithLabelValues(o.Namespace, o.Name, state).Set(float64(n))
 	}
+	drifted := map[agent.Ref]bool{}
+	for _, c := range p.Changes {
+		drifted[c.Ref] = c.Drifted
+	}
 	for _, done := range run.Outcomes {
 		m.changes.WithLabelValues(string(done.Verb), string(done.Result)).Inc()
-	}
-	for _, c := range p.Changes {
-		if c.Drifted && c.Verb != agent.Keep {
+		if done.Result == agent.Done && drifted[done.Ref] {
 			m.drift.WithLabelValues(o.Namespace, o.Name).Inc()
 		}
 	}
@@ -123,6 +125,9 @@ func (m *Metrics) Passed(o *v1alpha1.Overlay, phase string, took time.Duration, 
 // Gone drops what was measured of an object that is no more.
 func (m *Metrics) Gone(kind, namespace, name string) {
 	m.ready.DeleteLabelValues(kind, namespace, name)
+	if kind != v1alpha1.OverlayKind {
+		return
+	}
 	m.objects.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "name": name})
 	m.drift.DeleteLabelValues(namespace, name)
 }

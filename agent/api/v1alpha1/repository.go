@@ -99,8 +99,8 @@ type RepositoryStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready (the wanted commit is here), Reconciling (at work on it), Stalled (it
-	// cannot become Ready until somebody changes something).
+	// Conditions: Ready (the wanted commit is here), Stalled (it cannot become Ready until
+	// somebody changes the spec or its Secret).
 	// +listType=map
 	// +listMapKey=type
 	// +optional
