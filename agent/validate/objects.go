@@ -26,7 +26,7 @@ func (v *validation) failures(units []unit) {
 		case file == "" && u.overlay != nil:
 			file, line, message = u.declared.file, u.declared.line, u.title()+": "+message
 		case file == "":
-			file = v.survey.kustomizations[u.spec.Path]
+			file = cmp.Or(v.survey.kustomizations[u.spec.Path], u.spec.Path)
 		}
 		v.find(file, max(line, 1), "%s", message)
 	}

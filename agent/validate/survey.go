@@ -111,6 +111,10 @@ func (s survey) roots() []string {
 	return dirs
 }
 
+// bare tells whether there are manifests and no kustomization: then the directory stands for
+// all of them, as it does for an Overlay.
+func (s survey) bare() bool { return len(s.kustomizations) == 0 && len(s.manifests) > 0 }
+
 // plain lists the manifests that no kustomization names.
 func (s survey) plain() []string {
 	return slices.DeleteFunc(slices.Clone(s.manifests), func(name string) bool { return s.named[name] })

@@ -31,8 +31,12 @@ type Repository struct {
 
 // Report is what was looked at and what is wrong.
 type Report struct {
-	Findings                          []Finding // in the order of files and lines
-	Kustomizations, Overlays, Objects int
+	Findings []Finding // in the order of files and lines
+	// Kustomizations that were built by themselves; one for a directory of plain manifests.
+	Kustomizations    int
+	Overlays, Objects int
+	// Declared are the Overlays and Repositories, also those about other repositories.
+	Declared int
 }
 
 // Finding is something wrong at a place in the repository.
@@ -60,6 +64,13 @@ func (r Repository) Check(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	v.declarations()
+	declared := len(v.overlays) + len(v.repositories)
+	if v.survey.bare() && declared == 0 {
+		v.roots = []unit{{spec: render.Spec{Path: r.Path}}} // nothing else says what it is for
+		if err := v.render(ctx, v.roots); err != nil {
+			return Report{}, err
+		}
+	}
 	v.reuse()
 	if err := v.render(ctx, v.overlays); err != nil {
 		return Report{}, err
@@ -76,7 +87,7 @@ func (r Repository) Check(ctx context.Context) (Report, error) {
 	})
 	return Report{
 		Findings:       slices.Compact(v.findings),
-		Kustomizations: len(v.roots), Overlays: len(v.overlays), Objects: objects,
+		Kustomizations: len(v.roots), Overlays: len(v.overlays), Objects: objects, Declared: declared,
 	}, nil
 }
 

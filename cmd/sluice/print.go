@@ -108,6 +108,14 @@ func shorten(text string, most int) string {
 	return string([]rune(text)[:most-1]) + "…"
 }
 
+// count is a number of things: 1 object, 2 objects.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
+}
+
 // age is the time between two moments in kubectl's words.
 func age(at metav1.Time, now time.Time) string {
 	if at.IsZero() {

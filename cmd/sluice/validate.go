@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/render"
@@ -22,7 +23,8 @@ func newValidateCommand() *cobra.Command {
 other one uses and the Overlays and Repositories that are declared, render each as the agent
 would, and check
 
-- that everything renders, with no object twice, in one Overlay or in two;
+- that everything renders, with no object twice, in one Overlay or in two. A path with manifests
+  and nothing else below it stands for all of them, as it does for an Overlay;
 - objects of Kubernetes for fields and types that it does not know;
 - custom resources against the CRDs that are rendered, and Sluice's own kinds;
 - that every repositoryRef and dependsOn leads somewhere and none goes in a circle. References
@@ -37,7 +39,7 @@ when they are declared by the same kustomization or in the same directory, for o
 meant for another cluster.
 
 Findings are printed as file:line: message. The exit code is 0 if there are none, 1 if there
-are some, and 2 if that could not be found out.`,
+are some or nothing was there to check, and 2 if that could not be found out.`,
 		Example: `  # Everything
   sluice validate
 
@@ -75,6 +77,7 @@ func validateAll(ctx context.Context, out io.Writer, pool *render.Pool, parallel
 		total.Kustomizations += report.Kustomizations
 		total.Overlays += report.Overlays
 		total.Objects += report.Objects
+		total.Declared += report.Declared
 		for _, f := range report.Findings {
 			line := fmt.Sprintf("%s:%d: %s", oneLine(fromHere(at, f.File)), f.Line, oneLine(f.Message))
 			if printed[line] {
@@ -89,7 +92,14 @@ func validateAll(ctx context.Context, out io.Writer, pool *render.Pool, parallel
 	if len(printed) > 0 {
 		return exitCode(negative)
 	}
-	_, err := fmt.Fprintf(out, "No findings in %d kustomizations and %d Overlays with %d objects.\n", total.Kustomizations, total.Overlays, total.Objects)
+	if total.Objects == 0 && total.Declared == 0 {
+		// A misspelled path in a pipeline must not pass.
+		if _, err := fmt.Fprintf(out, "There is nothing to check below %s: no kustomization that makes objects, no manifest, and no Overlay or Repository.\n", strings.Join(paths, ", ")); err != nil {
+			return err
+		}
+		return exitCode(negative)
+	}
+	_, err := fmt.Fprintf(out, "No findings in %s and %s with %s.\n", count(total.Kustomizations, "kustomization"), count(total.Overlays, "Overlay"), count(total.Objects, "object"))
 	return err
 }
 
