@@ -44,10 +44,11 @@ generate: ## CRDs, RBAC and deepcopy from the Go types
 vet: ## what the compiler does not say
 	@test -z "$$(gofmt -l agent cmd e2e manifests)" || { echo "not formatted:"; gofmt -l agent cmd e2e manifests; exit 1; }
 	go vet ./...
+	go -C e2e/controlplane vet ./...
 
 .PHONY: lint
 lint: vet ## vet, and staticcheck with staticcheck.conf
-	go tool staticcheck ./agent/... ./cmd/... ./manifests/...
+	go tool staticcheck ./agent/... ./cmd/... ./manifests/... $(addprefix ./e2e/,cluster demo gitserver image node prepare)
 
 # What the tests and the demo need besides Go comes from Debian's packages.
 .PHONY: tools
