@@ -175,7 +175,7 @@ func (b *behind) takeIn() {
 }
 
 // study learns the parts of an overlay behind the passes.
-func (s *Syncer) study(ctx context.Context, m *memory, request render.Request) {
+func (s *Syncer) study(ctx context.Context, m *memory, owner agent.Owner, request render.Request) {
 	key, source, whole, last := m.rendered.key, m.rendered.source, m.rendered.set, m.partial
 	m.partial = nil
 	m.behind.do(ctx, func(ctx context.Context) func() {
@@ -183,6 +183,7 @@ func (s *Syncer) study(ctx context.Context, m *memory, request render.Request) {
 		if p == nil {
 			return nil
 		}
+		log.FromContext(ctx).V(1).Info("its parts are known", "overlay", owner.String(), "commit", request.Source.Commit, "parts", len(p.parts))
 		return func() {
 			m.partial = p
 			if m.rendered.key == key && m.rendered.source == source {

@@ -74,7 +74,7 @@ func (s *Syncer) render(ctx context.Context, m *memory, owner agent.Owner, key s
 		m.rendered.retry, m.rendered.again = true, now.Add(max(m.backoff(permanentRetry), min(4*took, permanentRetry)))
 	}
 	if err == nil && took > largeRender && !m.whole {
-		s.study(ctx, m, request)
+		s.study(ctx, m, owner, request)
 	}
 }
 
