@@ -17,19 +17,19 @@ const completionPatience = 3 * time.Second
 
 // completeKindAndName completes a kind, then names of objects of it.
 func (a *access) completeKindAndName(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	switch len(args) {
-	case 0:
+	if len(args) == 0 {
 		var words []string
 		for _, k := range kinds {
 			words = append(words, k.plural, k.aliases[0])
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp
-	case 1:
-		if k, err := parseKind(args[0]); err == nil {
-			return a.names(cmd.Context(), k.list()), cobra.ShellCompDirectiveNoFileComp
-		}
 	}
-	return nil, cobra.ShellCompDirectiveNoFileComp
+	k, err := parseKind(args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := slices.DeleteFunc(a.names(cmd.Context(), k.list()), func(name string) bool { return slices.Contains(args[1:], name) })
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeOverlay completes the name of an Overlay.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +25,7 @@ import (
 type getting struct {
 	access        *access
 	kind          kind
-	name          string
+	names         []string // empty for all
 	allNamespaces bool
 	watch         bool
 	output        string
@@ -39,7 +40,7 @@ type getting struct {
 func newGetCommand() *cobra.Command {
 	var g getting
 	cmd := &cobra.Command{
-		Use:   "get overlays|repositories [NAME]",
+		Use:   "get overlays|repositories [NAME...]",
 		Short: "List Overlays or Repositories, and watch them",
 		Long: `List Overlays or Repositories: whether they are Ready, at which revision, and what the
 agent says of them. With --watch, go on and print a line for every change.`,
@@ -51,15 +52,13 @@ agent says of them. With --watch, go on and print a line for every change.`,
 
   # One Repository with its URL and the whole message
   sluice get repository platform -o wide`,
-		Args: usage(cobra.RangeArgs(1, 2), "say what to list: sluice get overlays, or sluice get repositories"),
+		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, or sluice get repositories"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if g.kind, err = parseKind(args[0]); err != nil {
 				return err
 			}
-			if len(args) == 2 {
-				g.name = args[1]
-			}
+			g.names = args[1:]
 			g.out = cmd.OutOrStdout()
 			return g.run(cmd.Context())
 		},
@@ -73,8 +72,8 @@ agent says of them. With --watch, go on and print a line for every change.`,
 }
 
 func (g *getting) run(ctx context.Context) error {
-	if g.name != "" && g.allNamespaces {
-		return fmt.Errorf("%s is one object: give its namespace with -n instead of -A", g.name)
+	if len(g.names) > 0 && g.allNamespaces {
+		return fmt.Errorf("%s is one object: give its namespace with -n instead of -A", g.names[0])
 	}
 	var err error
 	if g.client, err = g.access.client(); err != nil {
@@ -86,6 +85,9 @@ func (g *getting) run(ctx context.Context) error {
 		}
 	}
 	g.table = &table{out: g.out, color: colorful(g.out)}
+	if g.output != "wide" {
+		g.table.width = terminalWidth(g.out)
+	}
 	g.shown = map[types.NamespacedName]string{}
 	version, err := g.list(ctx)
 	if err != nil || !g.watch {
@@ -97,10 +99,15 @@ func (g *getting) run(ctx context.Context) error {
 // options select what is asked for.
 func (g *getting) options(version string) *client.ListOptions {
 	o := &client.ListOptions{Namespace: g.namespace, Raw: &metav1.ListOptions{ResourceVersion: version}}
-	if g.name != "" {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", g.name)
+	if len(g.names) == 1 {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", g.names[0])
 	}
 	return o
+}
+
+// wants tells whether an object is asked for: the API server selects one name, and not several.
+func (g *getting) wants(o client.Object) bool {
+	return len(g.names) == 0 || slices.Contains(g.names, o.GetName())
 }
 
 // list prints what there is, and returns the resource version from which on to watch.
@@ -109,20 +116,40 @@ func (g *getting) list(ctx context.Context) (string, error) {
 	if err := g.client.List(ctx, list, g.options("")); err != nil {
 		return "", explain(err, g.kind.name, types.NamespacedName{})
 	}
-	objects, err := objectsOf(list)
+	objects, err := g.wanted(list)
 	if err != nil {
 		return "", err
 	}
 	if len(objects) == 0 && !g.watch {
 		return "", g.nothing()
 	}
-	return list.GetResourceVersion(), g.print(objects)
+	if err := g.print(objects); err != nil || g.watch {
+		return list.GetResourceVersion(), err
+	}
+	return list.GetResourceVersion(), g.missing(objects)
+}
+
+// wanted are the objects of a list that are asked for.
+func (g *getting) wanted(list client.ObjectList) ([]client.Object, error) {
+	objects, err := objectsOf(list)
+	return slices.DeleteFunc(objects, func(o client.Object) bool { return !g.wants(o) }), err
+}
+
+// missing is an error for every name that no object has.
+func (g *getting) missing(objects []client.Object) error {
+	var errs []error
+	for _, name := range g.names {
+		if !slices.ContainsFunc(objects, func(o client.Object) bool { return o.GetName() == name }) {
+			errs = append(errs, fmt.Errorf("there is no %s %s in namespace %s: see what there is with sluice get %s -A", g.kind.name, name, g.namespace, g.kind.plural))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // nothing explains an empty list: an error for a name, a remark otherwise.
 func (g *getting) nothing() error {
-	if g.name != "" {
-		return fmt.Errorf("there is no %s %s in namespace %s: see what there is with sluice get %s -A", g.kind.name, g.name, g.namespace, g.kind.plural)
+	if len(g.names) > 0 {
+		return g.missing(nil)
 	}
 	switch g.output {
 	case "yaml", "json":
@@ -141,7 +168,7 @@ func (g *getting) nothing() error {
 func (g *getting) print(objects []client.Object) error {
 	switch g.output {
 	case "yaml", "json":
-		if g.name != "" && len(objects) == 1 {
+		if len(g.names) == 1 && len(objects) == 1 {
 			return g.encode(objects[0])
 		}
 		for _, o := range objects {
@@ -209,6 +236,9 @@ func (g *getting) stream(stream watch.Interface) error {
 		if !ok || event.Type == watch.Error {
 			return nil
 		}
+		if !g.wants(o) {
+			continue
+		}
 		if err := g.change(o, event.Type == watch.Deleted); err != nil {
 			return err
 		}
@@ -218,7 +248,7 @@ func (g *getting) stream(stream watch.Interface) error {
 
 // catchUp prints what happened between two watches.
 func (g *getting) catchUp(list client.ObjectList) error {
-	objects, err := objectsOf(list)
+	objects, err := g.wanted(list)
 	if err != nil {
 		return err
 	}
@@ -293,20 +323,13 @@ func (g *getting) columns() []column {
 	return slices.DeleteFunc(slices.Clone(g.kind.columns), func(c column) bool { return c.wide && g.output != "wide" })
 }
 
-// narrowMessage is how much of a message fits the table; -o wide shows all of it.
-const narrowMessage = 100
-
 func (g *getting) cells(o client.Object) []string {
 	var row []string
 	if g.lead() > 0 {
 		row = append(row, o.GetNamespace())
 	}
 	for _, c := range g.columns() {
-		text := oneLine(c.cell(o, time.Now()))
-		if g.output != "wide" {
-			text = shorten(text, narrowMessage)
-		}
-		row = append(row, text)
+		row = append(row, oneLine(c.cell(o, time.Now())))
 	}
 	return row
 }

@@ -19,11 +19,14 @@ same objects.`,
 		Example: `  # What was applied lately
   sluice history kubeflow
 
+  # With whole revisions and digests
+  sluice history kubeflow -o wide
+
   # Go back to one of them
   sluice rollback kubeflow --to main@4f2a9c1`,
 		Args: usage(cobra.ExactArgs(1), "name one Overlay: sluice history OVERLAY"),
 	}
-	outputFlag(cmd, &output, "yaml", "json")
+	outputFlag(cmd, &output, "wide", "yaml", "json")
 	a := reach(cmd)
 	cmd.ValidArgsFunction = a.completeOverlay
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -32,7 +35,7 @@ same objects.`,
 			return err
 		}
 		out := cmd.OutOrStdout()
-		if output != "" {
+		if output == "yaml" || output == "json" {
 			return encode(out, output, append([]v1alpha1.HistoryEntry{}, o.Status.History...))
 		}
 		if len(o.Status.History) == 0 {
@@ -41,7 +44,11 @@ same objects.`,
 		}
 		rows := [][]string{{"TIME", "REVISION", "RESULT", "DIGEST"}}
 		for _, h := range o.Status.History {
-			rows = append(rows, []string{h.Time.UTC().Format("2006-01-02 15:04:05Z"), agent.Short(h.Revision), h.Result, shortDigest(h.Digest)})
+			revision, digest := agent.Short(h.Revision), shortDigest(h.Digest)
+			if output == "wide" {
+				revision, digest = h.Revision, h.Digest
+			}
+			rows = append(rows, []string{h.Time.UTC().Format("2006-01-02 15:04:05Z"), revision, h.Result, digest})
 		}
 		return (&table{out: out, color: colorful(out)}).rows(rows)
 	}

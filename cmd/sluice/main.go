@@ -44,6 +44,7 @@ func newCommand() *cobra.Command {
 		Use:           "sluice",
 		Short:         "GitOps for Kubeflow",
 		Long:          "Sluice keeps a cluster as Git says: Kustomize overlays, models and pipelines.",
+		Version:       version(), // for --version; the verb says more
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

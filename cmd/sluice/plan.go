@@ -77,7 +77,7 @@ The exit code is 0 if there is nothing to do, 1 if something would change or is 
 	cmd.Flags().StringVar(&p.overlay, "overlay", "", "Overlay to plan PATH for.")
 	cmd.Flags().BoolVarP(&p.allNamespaces, "all-namespaces", "A", false, "Look for the Overlay of PATH in all namespaces.")
 	cmd.Flags().BoolVar(&p.allowInsecure, "allow-insecure-git", false, "Fetch http:// and file:// Repositories too.")
-	outputFlag(cmd, &p.output, "text", "json")
+	outputFlag(cmd, &p.output, "text", "json", "yaml")
 	p.access = reach(cmd)
 	cmd.ValidArgsFunction = p.access.completeOverlayOrPath
 	must(cmd.RegisterFlagCompletionFunc("overlay", p.access.completeOverlay))
@@ -217,8 +217,8 @@ func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alp
 }
 
 func (p *planning) print(o *v1alpha1.Overlay, made agent.Plan) error {
-	if p.output == "json" {
-		return encode(p.out, "json", planOf(o, made))
+	if p.output != "text" {
+		return encode(p.out, p.output, planOf(o, made))
 	}
 	if o.Spec.Suspend {
 		fmt.Fprintf(p.remarks, "The Overlay is suspended: nothing of this happens until it is resumed.\n")

@@ -25,6 +25,8 @@ type table struct {
 	out    io.Writer
 	color  bool
 	widths []int
+	// width of a line: what the last cell has too much is cut. 0 for as wide as it takes.
+	width int
 }
 
 // rows prints rows that are known together.
@@ -53,14 +55,35 @@ func (t *table) measure(row []string) {
 func (t *table) row(row []string) error {
 	t.measure(row)
 	var line strings.Builder
+	room := t.width
 	for n, cell := range row {
+		if t.width > 0 && n == len(row)-1 {
+			cell = shorten(cell, max(room, leastRoom))
+		}
 		line.WriteString(paint(t.color, cell))
+		room -= t.widths[n] + 3
 		if n < len(row)-1 {
 			line.WriteString(strings.Repeat(" ", t.widths[n]-utf8.RuneCountInString(cell)+3))
 		}
 	}
 	_, err := fmt.Fprintln(t.out, strings.TrimRight(line.String(), " "))
 	return err
+}
+
+// leastRoom is what a last cell gets on a narrow terminal all the same.
+const leastRoom = 20
+
+// terminalWidth is the width of a terminal; 0 for what is none: a pipe gets everything.
+func terminalWidth(out io.Writer) int {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // Colors of a terminal.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	gosync "sync"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -25,7 +26,7 @@ import (
 )
 
 func newTreeCommand() *cobra.Command {
-	var depth int
+	depth, output := 0, ""
 	cmd := &cobra.Command{
 		Use:   "tree OVERLAY",
 		Short: "Show the objects of an Overlay and how each is doing",
@@ -41,6 +42,7 @@ With --depth, also show what controllers made of them: ReplicaSets, Jobs and Pod
 		Args: usage(cobra.ExactArgs(1), "name one Overlay: sluice tree OVERLAY"),
 	}
 	cmd.Flags().IntVar(&depth, "depth", 0, "Levels of objects to show below those of the Overlay.")
+	outputFlag(cmd, &output, "json", "yaml")
 	a := reach(cmd)
 	cmd.ValidArgsFunction = a.completeOverlay
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -60,7 +62,11 @@ With --depth, also show what controllers made of them: ReplicaSets, Jobs and Pod
 			return err
 		}
 		out := cmd.OutOrStdout()
-		return v.print(out, colorful(out), inventory, depth)
+		top := v.branches(inventory, depth)
+		if output != "" {
+			return encode(out, output, v.printed(top))
+		}
+		return v.print(out, colorful(out), top)
 	}
 	return cmd
 }
@@ -196,53 +202,115 @@ func retired(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "ReplicaSet" && found && replicas == 0
 }
 
-// branch is one line of a tree, with what is below it.
+// branch is one object of a tree, with what is below it.
 type branch struct {
-	text   string
+	ref    agent.Ref
 	health agent.Health
-	judged bool
 	below  []branch
 }
 
-func (v *viewer) print(out io.Writer, color bool, inventory agent.Inventory, depth int) error {
-	healthy := 0
-	namespaces := map[string]map[schema.GroupKind][]branch{}
+// printedTree is a tree as JSON.
+type printedTree struct {
+	Overlay  string          `json:"overlay"`
+	Ready    string          `json:"ready"`
+	Message  string          `json:"message,omitempty"`
+	Revision string          `json:"revision,omitempty"`
+	Objects  []printedBranch `json:"objects"`
+}
+
+type printedBranch struct {
+	printedObject
+	Health  agent.HealthStatus `json:"health"`
+	Message string             `json:"message,omitempty"`
+	Below   []printedBranch    `json:"below,omitempty"`
+}
+
+func (v *viewer) printed(top []branch) printedTree {
+	return printedTree{
+		Overlay: client.ObjectKeyFromObject(v.overlay).String(), Ready: readyCell(v.overlay, time.Time{}), Message: messageCell(v.overlay, time.Time{}),
+		Revision: v.overlay.Status.Revision, Objects: printedBranches(top),
+	}
+}
+
+func printedBranches(branches []branch) []printedBranch {
+	printed := []printedBranch{}
+	for _, b := range branches {
+		printed = append(printed, printedBranch{printedObject(b.ref), b.health.Status, b.health.Message, printedBranches(b.below)})
+	}
+	return printed
+}
+
+// branches are the objects of the inventory.
+func (v *viewer) branches(inventory agent.Inventory, depth int) []branch {
+	var top []branch
 	for _, ref := range inventory.Refs() {
-		b := v.branchOf(ref, depth)
+		top = append(top, v.branchOf(ref, depth))
+	}
+	return top
+}
+
+// twig is one line of a tree as it is printed.
+type twig struct {
+	text  string
+	below []twig
+}
+
+func (v *viewer) print(out io.Writer, color bool, objects []branch) error {
+	healthy := 0
+	namespaces := map[string]map[schema.GroupKind][]twig{}
+	for _, b := range objects {
 		if b.health.OK() {
 			healthy++
 		}
-		if namespaces[ref.Namespace] == nil {
-			namespaces[ref.Namespace] = map[schema.GroupKind][]branch{}
+		if namespaces[b.ref.Namespace] == nil {
+			namespaces[b.ref.Namespace] = map[schema.GroupKind][]twig{}
 		}
-		namespaces[ref.Namespace][ref.GroupKind()] = append(namespaces[ref.Namespace][ref.GroupKind()], b)
+		of := namespaces[b.ref.Namespace]
+		of[b.ref.GroupKind()] = append(of[b.ref.GroupKind()], b.twig(color, b.ref.Name))
 	}
-	ready := readyCell(v.overlay, v.overlay.CreationTimestamp.Time)
-	_, err := fmt.Fprintf(out, "Overlay %s/%s  Ready: %s  %s  %d of %d objects healthy\n", v.overlay.Namespace, v.overlay.Name,
-		paint(color, ready), cmp.Or(agent.Short(v.overlay.Status.Revision), "no revision yet"), healthy, len(inventory))
+	ready := readyCell(v.overlay, time.Time{})
+	_, err := fmt.Fprintf(out, "Overlay %s/%s  Ready: %s  %s  %d of %s healthy\n", v.overlay.Namespace, v.overlay.Name,
+		paint(color, ready), cmp.Or(agent.Short(v.overlay.Status.Revision), "no revision yet"), healthy, count(len(objects), "object"))
 	if err != nil {
 		return err
 	}
-	var top []branch
+	if ready != "True" { // then what the objects look like does not say why
+		if _, err := fmt.Fprintln(out, oneLine(messageCell(v.overlay, time.Time{}))); err != nil {
+			return err
+		}
+	}
+	var top []twig
 	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
 		of := namespaces[namespace]
-		b := branch{text: cmp.Or(namespace, "(cluster)")}
+		t := twig{text: cmp.Or(namespace, "(cluster)")}
 		for _, gk := range slices.SortedFunc(maps.Keys(of), func(a, b schema.GroupKind) int {
 			return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Group, b.Group))
 		}) {
-			b.below = append(b.below, branch{text: gk.String(), below: of[gk]})
+			t.below = append(t.below, twig{gk.String(), of[gk]})
 		}
-		top = append(top, b)
+		top = append(top, t)
 	}
-	return grow(out, color, "", top)
+	return grow(out, "", top)
+}
+
+// twig is an object under a name, with how it is doing.
+func (b branch) twig(color bool, name string) twig {
+	t := twig{text: name + "  " + paint(color, string(b.health.Status))}
+	if b.health.Message != "" {
+		t.text += ": " + oneLine(b.health.Message)
+	}
+	for _, below := range b.below {
+		t.below = append(t.below, below.twig(color, below.ref.Kind+"/"+below.ref.Name))
+	}
+	return t
 }
 
 func (v *viewer) branchOf(ref agent.Ref, depth int) branch {
 	if err := v.unseen[ref]; err != nil {
-		return branch{text: ref.Name, judged: true, health: agent.Health{Status: "Unknown", Message: "it cannot be read: " + err.Error()}}
+		return branch{ref: ref, health: agent.Health{Status: "Unknown", Message: "it cannot be read: " + err.Error()}}
 	}
 	o := v.seen[ref]
-	b := branch{text: ref.Name, judged: true, health: health.Of(o)}
+	b := branch{ref: ref, health: health.Of(o)}
 	if o != nil {
 		b.below = v.below(o.GetUID(), depth)
 	}
@@ -256,31 +324,27 @@ func (v *viewer) below(owner types.UID, depth int) []branch {
 	var found []branch
 	for _, o := range v.children[owner] {
 		found = append(found, branch{
-			text: o.GetKind() + "/" + o.GetName(), judged: true, health: health.Of(o), below: v.below(o.GetUID(), depth-1),
+			ref:    agent.Ref{Group: o.GroupVersionKind().Group, Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()},
+			health: health.Of(o), below: v.below(o.GetUID(), depth-1),
 		})
 	}
-	slices.SortFunc(found, func(a, b branch) int { return strings.Compare(a.text, b.text) })
+	slices.SortFunc(found, func(a, b branch) int {
+		return cmp.Or(strings.Compare(a.ref.Kind, b.ref.Kind), strings.Compare(a.ref.Name, b.ref.Name))
+	})
 	return found
 }
 
-// grow prints branches with the lines that connect them.
-func grow(out io.Writer, color bool, indent string, branches []branch) error {
-	for n, b := range branches {
+// grow prints twigs with the lines that connect them.
+func grow(out io.Writer, indent string, twigs []twig) error {
+	for n, t := range twigs {
 		knot, below := "├── ", "│   "
-		if n == len(branches)-1 {
+		if n == len(twigs)-1 {
 			knot, below = "└── ", "    "
 		}
-		line := indent + knot + b.text
-		if b.judged {
-			line += "  " + paint(color, string(b.health.Status))
-			if b.health.Message != "" {
-				line += ": " + oneLine(b.health.Message)
-			}
-		}
-		if _, err := fmt.Fprintln(out, line); err != nil {
+		if _, err := fmt.Fprintln(out, indent+knot+t.text); err != nil {
 			return err
 		}
-		if err := grow(out, color, indent+below, b.below); err != nil {
+		if err := grow(out, indent+below, t.below); err != nil {
 			return err
 		}
 	}
