@@ -53,11 +53,8 @@ func (a *access) loader() clientcmd.ClientConfig {
 // config leads to the cluster, and says who asks.
 func (a *access) config() (*rest.Config, error) {
 	c, err := a.loader().ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no cluster: set $KUBECONFIG, or give --kubeconfig or --server")
-	}
 	if err != nil {
-		return nil, err
+		return nil, noCluster(err)
 	}
 	c.QPS, c.Burst = -1, 0 // the API server holds back better than a client can
 	c.UserAgent = "sluice-cli/" + version()
@@ -69,7 +66,15 @@ func (a *access) config() (*rest.Config, error) {
 // namespace is the one that is asked for, or that of the context.
 func (a *access) namespace() (string, error) {
 	namespace, _, err := a.loader().Namespace()
-	return namespace, err
+	return namespace, noCluster(err)
+}
+
+// noCluster says what to do where there is no kubeconfig at all.
+func noCluster(err error) error {
+	if clientcmd.IsEmptyConfig(err) {
+		return errors.New("no cluster: set $KUBECONFIG, or give --kubeconfig or --server")
+	}
+	return err
 }
 
 // client reads and writes Sluice's kinds.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,6 +99,9 @@ func runAgent(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.leaderElection && f.namespace == "" && !inCluster() {
+		return errors.New("the namespace of the leader election Lease is not known outside of a cluster: give --namespace, or --leader-election=false")
+	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       server.Options{BindAddress: f.metrics},
@@ -159,6 +163,12 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	}
 	overlays.Syncer, overlays.Repositories = syncer, repositories
 	return controller.Setup(ctx, mgr, repositories, overlays, f.parallel)
+}
+
+// inCluster tells whether this runs in a Pod, which has its namespace in a file.
+func inCluster() bool {
+	_, err := os.Stat("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	return err == nil
 }
 
 // clusterConfig finds the cluster. The client holds nothing back: the API server's priority
