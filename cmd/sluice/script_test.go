@@ -71,7 +71,7 @@ func TestClusterScripts(t *testing.T) {
 			return shared.setup(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"push": push, "apply": apply, "delete": remove, "agent": startAgent, "until": until, "quiet": quiet,
+			"push": push, "apply": apply, "delete": remove, "agent": startAgent, "refused": refused, "until": until, "quiet": quiet,
 			"repository": makeClone, "commit": commitClone, "publish": publish,
 		},
 	})
@@ -215,6 +215,18 @@ func apply(ts *testscript.TestScript, neg bool, files []string) {
 		err := shared.applyFile(ctx, ts.MkAbs(file), ts.Getenv("NS"))
 		if neg != (err != nil) {
 			ts.Fatalf("apply %s: %v", file, err)
+		}
+	}
+}
+
+// refused FILE TEXT checks that the API server takes no object of a file, and says the text of each.
+func refused(ts *testscript.TestScript, _ bool, args []string) {
+	for n, object := range strings.Split(ts.ReadFile(args[0]), "---\n") {
+		file := ts.MkAbs(fmt.Sprintf("%s.%d", args[0], n))
+		ts.Check(os.WriteFile(file, []byte(object), 0o600))
+		err := shared.applyFile(context.Background(), file, ts.Getenv("NS"))
+		if err == nil || !strings.Contains(err.Error(), args[1]) {
+			ts.Fatalf("want %q for %s, got %v", args[1], object, err)
 		}
 	}
 }

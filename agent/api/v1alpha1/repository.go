@@ -17,7 +17,9 @@ type RepositorySpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:Pattern="^(https?|ssh|file)://.+$|^[^/@:]+@[^/:]+:.+$"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/@]*:[^/@]*@')",message="the url must not contain a password: put it into the Secret that secretRef names"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/?#]*@|^[a-z]+://[^/]*:[^/]*@')",message="the url must not contain credentials: put them into the Secret that secretRef names"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^?#]*[?#]')",message="the url must have no query and no fragment: spec.ref says which commit to follow"
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[\\s\\p{Z}\\p{Cc}]')",message="the url must have no spaces and no control characters"
 	// +required
 	URL string `json:"url"`
 
@@ -47,11 +49,13 @@ type RepositorySpec struct {
 	// username and password (basic), bearerToken, identity with known_hosts and optionally
 	// password for the key's passphrase (SSH), ca.crt (the server's certificate authority),
 	// tls.crt with tls.key (client certificate). They are the keys Flux uses.
+	// +kubebuilder:validation:XValidation:rule="self.name.size() > 0",message="name the Secret, or leave secretRef out"
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
 	// ProxySecretRef names a Secret of the same namespace with the keys address (the proxy's
 	// URL: http, https or socks5), and optionally username and password.
+	// +kubebuilder:validation:XValidation:rule="self.name.size() > 0",message="name the Secret, or leave proxySecretRef out"
 	// +optional
 	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 
