@@ -57,11 +57,11 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	var news bool
 	switch {
 	case failure == nil:
-		m.good = set
 		news = s.claim(m, source.Revision.String(), &set)
 		if why := waits(o, set, blocked); why != nil {
 			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
 		}
+		m.good = set
 	case failure.Phase == Stalled: // what may go better next time says nothing about what the overlay wants
 		news = s.claim(m, source.Revision.String(), nil)
 	}
@@ -124,14 +124,17 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		timeout: o.Spec.Timeout.Duration, since: now.Sub(m.since),
 		wasReady: at.ready && at.revision == source.Revision.String(),
 	})
-	if verdict.Phase == Ready {
-		s.keep(ctx, m, owner, set)
-	}
 	digest := set.Digest
-	if failure != nil {
+	switch {
+	case failure != nil:
 		verdict, digest = *failure, ""
+		verdict.Retry = soonest(verdict.Retry, rematch)
+	case verdict.Phase == Ready:
+		s.keep(ctx, m, owner, set)
+		fallthrough
+	default:
+		verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run))
 	}
-	verdict.Retry = soonest(verdict.Retry, rematch, m.retry(p, run))
 	return s.conclude(m, o, source, Report{
 		Verdict: verdict, Plan: p, Run: run, Digest: digest, News: news,
 		Objects:   v1alpha1.ObjectCounts{Total: int32(count.total), Healthy: int32(count.healthy), Drifted: int32(count.drifted)},

@@ -92,10 +92,9 @@ func (s *Syncer) stands(m *memory, key string, source Source, now time.Time) boo
 		return false // a render finds out what is wrong
 	}
 	defer giveBack()
-	for _, t := range r.traces {
-		if !t.Holds(tree) {
-			return false
-		}
+	changed := func(t trace.Trace) bool { return !t.Holds(tree) }
+	if len(r.traces) == 0 || slices.ContainsFunc(r.traces, changed) {
+		return false
 	}
 	r.source = source.files()
 	s.Metrics.Kept()

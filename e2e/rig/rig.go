@@ -50,12 +50,12 @@ type Rig struct {
 	// Namespace is where the Repositories and Overlays of the test live.
 	Namespace string
 
-	agent  *exec.Cmd
-	ended  chan struct{}
-	log    string
+	agent *exec.Cmd
+	ended chan struct{}
+	log   string
 	// metrics is the address of the agent's metrics.
 	metrics string
-	access gitserver.Access // what Git demands; empty for nothing
+	access  gitserver.Access // what Git demands; empty for nothing
 }
 
 // New starts a control plane with Sluice's CRDs, and a Git server.
@@ -227,10 +227,14 @@ func (r *Rig) KillAgent() {
 // histogram; 0 if it has not been used yet.
 func (r *Rig) Metric(name string) float64 {
 	r.T.Helper()
-	answer, err := http.Get("http://" + r.metrics + "/metrics")
-	if err != nil {
-		r.T.Fatal(err)
-	}
+	var answer *http.Response
+	r.Eventually("the agent's metrics can be read", func() (bool, string) { // it may be starting
+		var err error
+		if answer, err = http.Get("http://" + r.metrics + "/metrics"); err != nil {
+			return false, err.Error()
+		}
+		return true, ""
+	})
 	defer answer.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(answer.Body)

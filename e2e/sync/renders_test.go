@@ -55,6 +55,29 @@ func TestRendersFollowTheChange(t *testing.T) {
 	counted("what was missing comes", 1, 2, push(files{"bases/kustomization.yaml": "resources: [../base]\n"}))
 	r.WaitReady("a")
 
+	// What is kept of a good render does not pass for one of a broken commit.
+	counted("one that is broken again", 1, 2, push(files{"c/kustomization.yaml": "resources: [nothing.yaml]\n"}))
+	r.WaitReason("c", "RenderFailed")
+	drift := r.Get("v1", "ConfigMap", "platform", "c-settings")
+	r.Update(drift, func() { drift.Object["data"] = map[string]any{"color": "black"} })
+	r.Eventually("drift beside it is corrected", func() (bool, string) {
+		is := field(r.Get("v1", "ConfigMap", "platform", "c-settings"), "data", "color")
+		return is == "green", is
+	})
+	r.KillAgent()
+	r.StartAgent()
+	r.Ask("platform")
+	r.Eventually("it is found to be broken again", func() (bool, string) {
+		n := r.Metric("sluice_render_seconds")
+		return n == 1, fmt.Sprint(n, " renders")
+	})
+	r.WaitReason("c", "RenderFailed")
+	if _, err := repo.Commit(gitserver.Change{Message: "mended", Delete: []string{"c/kustomization.yaml"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.Ask("platform")
+	r.WaitReady("c")
+
 	// A new agent takes stock: it renders nothing and writes nothing.
 	r.KillAgent()
 	before := r.Calls()
