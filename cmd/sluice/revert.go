@@ -92,6 +92,9 @@ func (v revert) restore() (plumbing.Hash, error) {
 			continue
 		}
 		entry, err := wanted.FindEntry(name)
+		if err != nil && !present(v.base, name) {
+			return plumbing.ZeroHash, fmt.Errorf("there is no %s, neither at %s nor now: check how it is written", name, v.target.Hash.String()[:7])
+		}
 		if err != nil {
 			return plumbing.ZeroHash, fmt.Errorf("there is no %s at %s: choose a later revision", name, v.target.Hash.String()[:7])
 		}
@@ -100,6 +103,15 @@ func (v revert) restore() (plumbing.Hash, error) {
 		}
 	}
 	return id, nil
+}
+
+func present(c *object.Commit, name string) bool {
+	tree, err := c.Tree()
+	if err != nil {
+		return false
+	}
+	_, err = tree.FindEntry(name)
+	return err == nil
 }
 
 // graft writes a tree in which one path is another entry.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -67,6 +68,11 @@ merged and sluice resume is called.`,
 		}
 		if r.note != "" && !r.suspend {
 			return errors.New("--note says why the Overlay is suspended: give --suspend too")
+		}
+		for n, name := range r.paths {
+			if r.paths[n] = path.Clean(name); !fs.ValidPath(r.paths[n]) {
+				return fmt.Errorf("--path %s is not in the repository: write it from the repository's root, such as base or apps/web", name)
+			}
 		}
 		c, o, err := a.overlay(cmd.Context(), args[0])
 		if err != nil {
