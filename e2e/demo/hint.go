@@ -18,9 +18,13 @@ It is yours now. In another terminal:
    export PATH=%s:$PATH KUBECONFIG=%s
    sluice get overlays -n %s --watch
 
-   # change something in Git
+   # what would the agent do now? (its Git server here speaks http, which is not taken for granted)
+   sluice plan %s -n %s --allow-insecure-git
+
+   # change something in Git; see what it would do before it is committed
    %s
    %s
+   sluice plan ./overlays/models/fraud/production -n %s
    %s
 
    # change something behind its back, and see it put back
@@ -35,6 +39,6 @@ It is yours now. In another terminal:
 The agent's log is %s, the control plane's are in %s/logs.
 What the agent does is told below. Ctrl-C ends everything and removes it.
 
-`, d.bin, d.cluster.Kubeconfig, namespace, clone, editThreshold, commitThreshold, scaleByHand, namespace,
+`, d.bin, d.cluster.Kubeconfig, namespace, production, namespace, clone, editThreshold, namespace, commitThreshold, scaleByHand, namespace,
 		breakProduction, commitBroken, revert, d.agentLog(), d.cluster.Dir)
 }
