@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/sync"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -73,12 +74,23 @@ func newAgentCommand() *cobra.Command {
 	flags.IntVar(&f.applyParallel, "apply-parallel", 16, "requests of one Overlay under way at once")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "time for one request to the API server")
 	flags.IntVar(&f.renders, "renders", 2, "render workers: renders under way at once")
-	flags.Int64Var(&f.limits.Memory, "render-memory", f.limits.Memory, "bytes of memory of one render")
-	flags.DurationVar(&f.limits.Time, "render-timeout", f.limits.Time, "time of one render")
-	flags.Int64Var(&f.limits.Output, "render-output", f.limits.Output, "bytes of JSON that one render may give")
-	flags.IntVar(&f.limits.Objects, "render-objects", f.limits.Objects, "objects that one render may give")
+	limitFlags(flags, &f.limits)
 	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
 	return cmd
+}
+
+// limitFlags gives a command that renders in workers the flags that a message about a limit
+// names.
+func limitFlags(flags *pflag.FlagSet, limits *render.Limits) {
+	flags.Int64Var(&limits.Memory, "render-memory", limits.Memory, "bytes of memory of one render")
+	flags.DurationVar(&limits.Time, "render-timeout", limits.Time, "time of one render")
+	sizeFlags(flags, limits)
+}
+
+// sizeFlags are those of limits that hold without a worker too.
+func sizeFlags(flags *pflag.FlagSet, limits *render.Limits) {
+	flags.Int64Var(&limits.Output, "render-output", limits.Output, "bytes of JSON that one render may give")
+	flags.IntVar(&limits.Objects, "render-objects", limits.Objects, "objects that one render may give")
 }
 
 func defaultDir() string { return filepath.Join(os.TempDir(), "sluice") }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type planning struct {
 	overlay       string
 	allNamespaces bool
 	allowInsecure bool
+	limits        render.Limits
 	output        string
 	out, remarks  io.Writer
 
@@ -38,7 +40,7 @@ type planning struct {
 }
 
 func newPlanCommand() *cobra.Command {
-	p := planning{output: "text"}
+	p := planning{output: "text", limits: render.DefaultLimits()}
 	cmd := &cobra.Command{
 		Use:   "plan OVERLAY|PATH",
 		Short: "Show what the agent would change in the cluster, and why",
@@ -77,6 +79,7 @@ The exit code is 0 if there is nothing to do, 1 if something would change or is 
 	cmd.Flags().StringVar(&p.overlay, "overlay", "", "Overlay to plan PATH for.")
 	cmd.Flags().BoolVarP(&p.allNamespaces, "all-namespaces", "A", false, "Look for the Overlay of PATH in all namespaces.")
 	cmd.Flags().BoolVar(&p.allowInsecure, "allow-insecure-git", false, "Fetch http:// and file:// Repositories too.")
+	limitFlags(cmd.Flags(), &p.limits)
 	outputFlag(cmd, &p.output, "text", "json", "yaml")
 	p.access = reach(cmd)
 	cmd.ValidArgsFunction = p.access.completeOverlayOrPath
@@ -98,7 +101,14 @@ func (p *planning) run(ctx context.Context, arg string) error {
 	if err != nil {
 		return explain(err, v1alpha1.OverlayKind, types.NamespacedName{})
 	}
-	o, source, done, err := p.subject(ctx, arg, key.Namespace, all.Items)
+	o, at, err := p.subject(arg, key.Namespace, all.Items)
+	if err != nil {
+		return err
+	}
+	if !o.DeletionTimestamp.IsZero() {
+		return p.leaving(o)
+	}
+	source, done, err := p.source(ctx, o, at)
 	if err != nil {
 		return err
 	}
@@ -119,34 +129,56 @@ func (p *planning) run(ctx context.Context, arg string) error {
 	return nil
 }
 
-// subject finds out what is to be planned, and from which files.
-func (p *planning) subject(ctx context.Context, arg, namespace string, all []v1alpha1.Overlay) (*v1alpha1.Overlay, sync.Source, func(), error) {
-	nothing := func() {}
+// subject finds out which Overlay is to be planned, and from which work tree, if from one.
+func (p *planning) subject(arg, namespace string, all []v1alpha1.Overlay) (*v1alpha1.Overlay, *place, error) {
 	if isPath(arg) {
 		at, err := locate(arg)
 		if err != nil {
-			return nil, sync.Source{}, nil, err
+			return nil, nil, err
 		}
 		o, err := p.overlayOf(at, namespace, all)
 		if err != nil {
-			return nil, sync.Source{}, nil, err
+			return nil, nil, err
 		}
 		o.Spec.Path = at.path
-		return o, sync.Source{Dir: at.root}, nothing, nil
+		return o, &at, nil
 	}
 	if p.overlay != "" {
-		return nil, sync.Source{}, nil, fmt.Errorf("--overlay is for directories: write ./%s if that is one", arg)
+		return nil, nil, fmt.Errorf("--overlay is for directories: write ./%s if that is one", arg)
 	}
 	o, err := choose(all, types.NamespacedName{Namespace: namespace, Name: arg})
-	if err != nil {
-		return nil, sync.Source{}, nil, err
+	if err != nil || p.local == "" {
+		return o, nil, err
 	}
-	if p.local != "" {
-		at, err := locate(p.local)
-		return o, sync.Source{Dir: at.root}, nothing, err
+	at, err := locate(p.local)
+	return o, &at, err
+}
+
+// source is where the files are: in a work tree, or in the newest commit.
+func (p *planning) source(ctx context.Context, o *v1alpha1.Overlay, at *place) (sync.Source, func(), error) {
+	if at != nil {
+		return sync.Source{Dir: at.root}, func() {}, nil
 	}
-	source, done, err := p.fetch(ctx, o)
-	return o, source, done, err
+	return p.fetch(ctx, o)
+}
+
+// leaving says what there is to say about an Overlay that is being deleted: what Git has does
+// not matter to it any more, so a plan would be about something that does not happen.
+func (p *planning) leaving(o *v1alpha1.Overlay) error {
+	text := "being deleted"
+	if ready := readyOf(o); ready != nil && strings.HasPrefix(ready.Message, text) {
+		text = oneLine(ready.Message) // with what it waits for
+	}
+	var err error
+	if p.output == "text" {
+		_, err = fmt.Fprintf(p.out, "Overlay %s is %s.\nNothing of Git is applied for it any more; sluice tree %s -n %s shows which objects it still has.\n",
+			client.ObjectKeyFromObject(o), text, o.Name, o.Namespace)
+	} else {
+		printed := planOf(o, agent.Plan{})
+		printed.Summary = text
+		err = encode(p.out, p.output, printed)
+	}
+	return cmp.Or(err, error(exitCode(negative)))
 }
 
 // isPath tells a directory from the name of an Overlay, which has no slash in it.
@@ -200,7 +232,7 @@ func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alp
 	if err != nil {
 		return agent.Plan{}, err
 	}
-	renders, err := newPool(agentFlags{renders: 2, limits: render.DefaultLimits()})
+	renders, err := newPool(agentFlags{renders: 2, limits: p.limits})
 	if err != nil {
 		return agent.Plan{}, err
 	}

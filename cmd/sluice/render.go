@@ -25,7 +25,7 @@ import (
 )
 
 func newRenderCommand() *cobra.Command {
-	revision, output := "", "yaml"
+	revision, output, limits := "", "yaml", render.DefaultLimits()
 	cmd := &cobra.Command{
 		Use:   "render PATH",
 		Short: "Print the objects that a Kustomize directory stands for",
@@ -51,7 +51,7 @@ Secrets are printed as they are.`,
 			if err != nil {
 				return err
 			}
-			objects, err := build(tree, where)
+			objects, err := build(tree, where, limits)
 			if err != nil {
 				return err
 			}
@@ -59,6 +59,7 @@ Secrets are printed as they are.`,
 		},
 	}
 	cmd.Flags().StringVar(&revision, "revision", "", "Commit to render: a branch, a tag, a commit, or main@4f2a9c1. Default: the work tree.")
+	sizeFlags(cmd.Flags(), &limits)
 	outputFlag(cmd, &output, "yaml", "json", "name")
 	return cmd
 }
@@ -110,8 +111,8 @@ func atRevision(name, revision string) (agent.Tree, string, error) {
 }
 
 // build renders a directory and puts the objects in the order of kustomize build.
-func build(tree agent.Tree, dir string) (resmap.ResMap, error) {
-	rendered, err := render.Build(tree, render.Spec{Path: dir}, render.DefaultLimits())
+func build(tree agent.Tree, dir string, limits render.Limits) (resmap.ResMap, error) {
+	rendered, err := render.Build(tree, render.Spec{Path: dir}, limits)
 	if e, ok := errors.AsType[*render.Error](err); ok {
 		e.Message = strings.TrimPrefix(e.Message, "spec.path: ")
 	}

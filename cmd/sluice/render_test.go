@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sluice-dev/sluice/agent/render"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -38,7 +39,7 @@ func TestRenderPrintsWhatKustomizeDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects, err := build(tree, where)
+		objects, err := build(tree, where, render.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 func newValidateCommand() *cobra.Command {
-	renders := 2
+	renders, limits := 2, render.DefaultLimits()
 	cmd := &cobra.Command{
 		Use:   "validate [PATH...]",
 		Short: "Check a repository before it is pushed, without a cluster",
@@ -49,7 +49,7 @@ are some or nothing was there to check, and 2 if that could not be found out.`,
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			pool, err := newPool(agentFlags{renders: renders, limits: render.DefaultLimits()})
+			pool, err := newPool(agentFlags{renders: renders, limits: limits})
 			if err != nil {
 				return err
 			}
@@ -57,6 +57,7 @@ are some or nothing was there to check, and 2 if that could not be found out.`,
 			return validateAll(cmd.Context(), cmd.OutOrStdout(), pool, renders, args)
 		},
 	}
+	limitFlags(cmd.Flags(), &limits)
 	cmd.Flags().IntVar(&renders, "renders", renders, "Renders under way at once; each may take a gigabyte of memory.")
 	return cmd
 }

@@ -22,8 +22,7 @@ func newRenderWorkerCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().Int64Var(&limits.Memory, "render-memory", limits.Memory, "bytes of memory")
-	cmd.Flags().Int64Var(&limits.Output, "render-output", limits.Output, "bytes of JSON of one render")
-	cmd.Flags().IntVar(&limits.Objects, "render-objects", limits.Objects, "objects of one render")
+	sizeFlags(cmd.Flags(), &limits)
 	return cmd
 }
 
