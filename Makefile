@@ -6,6 +6,7 @@ export GOFLAGS     := -trimpath
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ONCE    ?=
+ONLY    ?=
 
 # The race detector needs a C compiler; where there is none, the tests run without it. Renders
 # of the whole platform run without it in any case: they are one goroutine and much memory.
@@ -26,6 +27,12 @@ test: tools vet ## all tests: unit, scenarios, end to end
 	go test -timeout 20m ./agent/render
 	go test -timeout 30m ./cmd/...
 	go test -count=1 -p 1 -timeout 60m ./e2e/...
+
+.PHONY: bench
+bench: tools ## what Sluice costs: calls, renders, bytes, times; ONLY=200x5 for one set-up
+	go run ./e2e/prepare
+	@mkdir -p dist
+	BENCH=dist/bench.json ONLY="$(ONLY)" go test -count=1 -timeout 60m -v -run TestBenchmark ./e2e/bench
 
 .PHONY: build
 build: ## the program, in bin/

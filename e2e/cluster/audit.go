@@ -127,6 +127,8 @@ type auditEvent struct {
 	ResponseStatus struct {
 		Code int `json:"code"`
 	} `json:"responseStatus"`
+	RequestReceivedTimestamp time.Time `json:"requestReceivedTimestamp"`
+	StageTimestamp           time.Time `json:"stageTimestamp"`
 }
 
 func (e auditEvent) request() Request {
@@ -134,7 +136,7 @@ func (e auditEvent) request() Request {
 	if e.ObjectRef.Subresource != "" {
 		resource += "/" + e.ObjectRef.Subresource
 	}
-	return Request{
+	request := Request{
 		User:      e.User.Username,
 		As:        e.ImpersonatedUser.Username,
 		Agent:     e.UserAgent,
@@ -146,7 +148,12 @@ func (e auditEvent) request() Request {
 		URI:       e.RequestURI,
 		DryRun:    dryRun(e.RequestURI),
 		Code:      e.ResponseStatus.Code,
+		Received:  e.RequestReceivedTimestamp,
 	}
+	if e.Stage == "ResponseComplete" {
+		request.Answered = e.StageTimestamp
+	}
+	return request
 }
 
 func dryRun(uri string) bool {

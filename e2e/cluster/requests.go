@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Request is one call to the API server by a client that is no part of the control plane.
@@ -20,6 +21,9 @@ type Request struct {
 	URI       string // path and query, field manager and selectors among them
 	DryRun    bool
 	Code      int // HTTP status; 0 for a stream that is open
+
+	Received time.Time // by the API server, on this machine's clock
+	Answered time.Time // zero for a stream that is open
 }
 
 // Requests are calls in the order the API server received them.

@@ -72,7 +72,7 @@ func webAppsKustomization(apps []string) string {
 // The same platform as one Overlay for each component converges in any order of arrival, and
 // then lives through the everyday life of a repository.
 func TestPlatformAsComponents(t *testing.T) {
-	files := platformFiles(t)
+	files := rig.Kubeflow(t)
 	files["web-apps/kustomization.yaml"] = webAppsKustomization(webApps)
 	r := rig.New(t, cluster.Options{Nodes: 3})
 	repo := r.Repository("platform", files)
@@ -91,7 +91,7 @@ func TestPlatformAsComponents(t *testing.T) {
 			}
 		})
 	}
-	simulateControllers(r)
+	r.SimulateKubeflow()
 	total := 0
 	for _, c := range list {
 		total += int(r.WaitReady(c.name).Status.Objects.Total)

@@ -8,6 +8,9 @@
 //	badinput_test     what can be wrong with a commit, an object or an API: the neighbour goes
 //	                  on, nothing is lost, and the commit that mends it is applied
 //	kinds_test        kinds that come, change and go while the agent runs
+//	follow_test       ConfigMaps and Secrets that variables come from
+//	renders_test      what is rendered is what changed, also after a restart
+//	restart_test      a second replica takes over; a namespace goes while no agent runs
 //	crash_test        the agent is killed at random moments over a sequence of commits
 //	platform_test     the whole of Kubeflow as one Overlay
 //	components_test   the same as an Overlay for each component, and the everyday life of

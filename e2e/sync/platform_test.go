@@ -2,9 +2,6 @@ package sync_test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,40 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// platformFiles reads the real Kubeflow platform, which lies beside the checkout.
-func platformFiles(t *testing.T) map[string]string {
-	t.Helper()
-	archive := filepath.Join(rig.Root(t), "..", "shared", "kubeflow", "platform.tar.gz")
-	if _, err := os.Stat(archive); err != nil {
-		t.Skip("the Kubeflow platform is not beside this checkout (../shared/kubeflow/platform.tar.gz)")
-	}
-	dir := t.TempDir()
-	if out, err := exec.Command("tar", "xzf", archive, "-C", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		files[name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
 // The whole platform as one Overlay: all of it is applied and becomes healthy, and a second
 // look at it writes nothing.
 func TestPlatformAsOneOverlay(t *testing.T) {
-	files := platformFiles(t)
+	files := rig.Kubeflow(t)
 	r := rig.New(t, cluster.Options{Nodes: 3})
 	repo := r.Repository("platform", files)
 	r.Overlay("kubeflow", "example", func(o *v1alpha1.Overlay) { o.Spec.Timeout = metav1.Duration{Duration: 10 * time.Minute} })
@@ -58,7 +25,7 @@ func TestPlatformAsOneOverlay(t *testing.T) {
 	r.StartAgent()
 	r.WaitOverlay("kubeflow", "has applied all", func(o *v1alpha1.Overlay) bool { return o.Status.Objects.Total == 683 })
 	t.Logf("all 683 objects applied after %s", time.Since(start).Round(100*time.Millisecond))
-	simulateControllers(r)
+	r.SimulateKubeflow()
 	o := r.WaitReady("kubeflow")
 	calls := r.Calls().Since(before).By("sluice/")
 	t.Logf("first apply: %s, %d calls, %d writes, %d MiB", time.Since(start).Round(100*time.Millisecond), len(calls), len(calls.Writes()), r.Memory()>>20)

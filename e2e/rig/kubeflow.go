@@ -1,13 +1,48 @@
-package sync_test
+package rig
 
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/sluice-dev/sluice/agent/health"
-	"github.com/sluice-dev/sluice/e2e/rig"
 )
+
+// Kubeflow reads the real Kubeflow platform, which lies beside the checkout: content by path. The
+// test is skipped where it is not.
+func Kubeflow(t testing.TB) map[string]string {
+	t.Helper()
+	archive := filepath.Join(Root(t), "..", "shared", "kubeflow", "platform.tar.gz")
+	if _, err := os.Stat(archive); err != nil {
+		t.Skip("the Kubeflow platform is not beside this checkout (../shared/kubeflow/platform.tar.gz)")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("tar", "xzf", archive, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
 
 // standIn writes what a controller of Kubeflow would write when all goes well, so that health
 // has something to read: no such controller runs here.
@@ -22,32 +57,32 @@ var standIns = []standIn{
 		name: "cert-manager",
 		crds: []string{"certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io"},
 		stages: []string{
-			ready("cert-manager.io/v1", "Certificate"), ready("cert-manager.io/v1", "Issuer"), ready("cert-manager.io/v1", "ClusterIssuer"),
+			reportsReady("cert-manager.io/v1", "Certificate"), reportsReady("cert-manager.io/v1", "Issuer"), reportsReady("cert-manager.io/v1", "ClusterIssuer"),
 		},
 	},
 	{
 		name: "profiles",
 		crds: []string{"profiles.kubeflow.org"},
-		stages: []string{stage("kubeflow.org/v1", "Profile", ".status.conditions.[].type", "Successful", `
+		stages: []string{kwokStage("kubeflow.org/v1", "Profile", ".status.conditions.[].type", "Successful", `
         conditions:
         - {type: Successful, message: simulated}`)},
 	},
 	{
 		name:   "knative",
 		crds:   []string{"certificates.networking.internal.knative.dev"},
-		stages: []string{ready("networking.internal.knative.dev/v1alpha1", "Certificate")},
+		stages: []string{reportsReady("networking.internal.knative.dev/v1alpha1", "Certificate")},
 	},
 }
 
-func ready(group, kind string) string {
-	return stage(group, kind, `.status.conditions.[] | select( .type == "Ready" ) | .status`, "True", `
+func reportsReady(group, kind string) string {
+	return kwokStage(group, kind, `.status.conditions.[] | select( .type == "Ready" ) | .status`, "True", `
         observedGeneration: {{ .metadata.generation }}
         conditions:
         - {type: Ready, status: "True", reason: Ready, message: simulated, lastTransitionTime: {{ Now | Quote }}, observedGeneration: {{ .metadata.generation }}}`)
 }
 
-// stage is a kwok Stage that writes a status once.
-func stage(group, kind, field, done, status string) string {
+// kwokStage is a kwok Stage that writes a status once.
+func kwokStage(group, kind, field, done, status string) string {
 	return fmt.Sprintf(`
 apiVersion: kwok.x-k8s.io/v1alpha1
 kind: Stage
@@ -65,8 +100,8 @@ spec:
 `, strings.ToLower(kind), group, kind, field, done, status)
 }
 
-// simulateControllers starts the stand-ins, each as soon as its kinds exist.
-func simulateControllers(r *rig.Rig) {
+// SimulateKubeflow starts the stand-ins for Kubeflow's controllers, each as soon as its kinds exist.
+func (r *Rig) SimulateKubeflow() {
 	r.T.Helper()
 	for _, s := range standIns {
 		for _, crd := range s.crds {

@@ -1,0 +1,77 @@
+package rig
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Usage is what the agent and its render workers take from the machine.
+type Usage struct {
+	CPU   time.Duration // so far, of workers that have ended too
+	Agent int64         // bytes resident now, of the agent itself
+	All   int64         // and with its workers; a page that they share counts for each
+}
+
+// Usage returns what the agent's processes use. A worker that ends just now is left out, and so
+// is everything when the agent does not run.
+func (r *Rig) Usage() Usage {
+	if r.agent == nil {
+		return Usage{}
+	}
+	agent := r.agent.Process.Pid
+	own, _ := stat(agent) // zero when it has just ended
+	sum := Usage{CPU: own.cpu + own.ended, Agent: own.resident, All: own.resident}
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", agent)) // fails on a bad pattern only
+	for _, file := range threads {
+		children, _ := os.ReadFile(file) // the thread may have ended
+		for _, child := range strings.Fields(string(children)) {
+			var pid int
+			if n, _ := fmt.Sscan(child, &pid); n != 1 {
+				continue
+			}
+			if worker, ok := stat(pid); ok {
+				sum.CPU += worker.cpu + worker.ended
+				sum.All += worker.resident
+			}
+		}
+	}
+	return sum
+}
+
+type processStat struct {
+	cpu, ended time.Duration // of the process, and of its children that have ended
+	resident   int64
+}
+
+// stat reads /proc/PID/stat; see proc(5).
+func stat(pid int) (processStat, bool) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return processStat{}, false
+	}
+	text := string(data)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // a name may have spaces; the state is next
+	number := func(n int) (value int64) {
+		if n-3 < len(fields) {
+			_, _ = fmt.Sscan(fields[n-3], &value)
+		}
+		return value
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	return processStat{
+		cpu:      time.Duration(number(14)+number(15)) * tick,
+		ended:    time.Duration(number(16)+number(17)) * tick,
+		resident: number(24) * int64(os.Getpagesize()),
+	}, true
+}
+
+// ForgetMemory has Memory begin anew: the peak is that since now.
+func (r *Rig) ForgetMemory() {
+	r.T.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.agent.Process.Pid), []byte("5"), 0); err != nil {
+		r.T.Fatal(err)
+	}
+}
