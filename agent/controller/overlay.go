@@ -394,7 +394,7 @@ func (r *Overlays) tell(ctx context.Context, before, o *v1alpha1.Overlay, report
 	}
 	source, _ := r.Repositories.Source(o.RepositoryName())
 	revision := source.Revision.String()
-	if settled := report.Plan.Count(agent.Create, agent.Update, agent.Replace, agent.Delete) == 0; settled && v.Phase == sync.Ready && untouched(before, report) {
+	if v.Phase == sync.Ready && !report.Moved() && untouched(before, report) {
 		// The commit leaves this Overlay alone; so does the status. SyncedRevision of the
 		// Repository tells how far all have come.
 		v.Message = readyMessage(before)

@@ -417,6 +417,13 @@ func (r Report) Waits() bool {
 	return false
 }
 
+// Moved tells whether a pass did more than put back what somebody had changed.
+func (r Report) Moved() bool {
+	return slices.ContainsFunc(r.Plan.Changes, func(c agent.Change) bool {
+		return !c.Drifted && c.Verb != agent.Keep && c.Verb != agent.Forget
+	})
+}
+
 // Made says in a line what a pass did: "2 created, 1 updated". It is empty if it did nothing.
 func (r Report) Made() string {
 	done := map[agent.Verb]int{}
