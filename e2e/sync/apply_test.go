@@ -91,7 +91,8 @@ func (s *story) apply(manager, manifest string) *unstructured.Unstructured {
 	if err := yaml.Unmarshal([]byte(s.local(manifest)), &o.Object); err != nil {
 		s.T.Fatal(err)
 	}
-	if err := s.Client.Patch(context.Background(), o, client.Apply, client.FieldOwner(manager), client.ForceOwnership); err != nil { //nolint:staticcheck // unstructured objects have no apply configuration
+	//lint:ignore SA1019 unstructured objects have no apply configuration
+	if err := s.Client.Patch(context.Background(), o, client.Apply, client.FieldOwner(manager), client.ForceOwnership); err != nil {
 		s.T.Fatalf("%s: %v", manifest, err)
 	}
 	return o
@@ -293,9 +294,6 @@ func deployment(name, fate string, replicas int) string {
         image: registry.example.com/%s:v1
 `, replicas, name, name, fate, name))
 }
-
-// kustomization lists resources.
-func kustomization(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
 
 // crd defines a kind in a group that is the test's own: widgets.NS.example.com.
 func crd(kind string) string {
