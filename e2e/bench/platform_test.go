@@ -3,6 +3,7 @@ package bench_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (b *bench) platform() {
 	content := rig.Kubeflow(b.T)
 	first, oneLine := b.platformFloor(content)
 
-	s := newStage(b.T, cluster.Options{Nodes: 3}, content)
+	s := newStage(b.T, cluster.Options{Nodes: 3}, maps.Clone(content)) // which changes with each commit
 	s.overlay("kubeflow", platformDir)
 	m := s.begin()
 	s.create()
