@@ -7,6 +7,7 @@
 //	                  reference, force pushes, outages, servers that hang
 //	badinput_test     what can be wrong with a commit, an object or an API: the neighbour goes
 //	                  on, nothing is lost, and the commit that mends it is applied
+//	admission_test    webhooks that judge, and one that hangs
 //	kinds_test        kinds that come, change and go while the agent runs
 //	follow_test       ConfigMaps and Secrets that variables come from
 //	renders_test      what is rendered is what changed, also after a restart
