@@ -369,6 +369,23 @@ func (r *Rig) Ask(repository string) {
 	})
 }
 
+// AskOverlay has the agent look at an Overlay now, and waits until it has.
+func (r *Rig) AskOverlay(name string) {
+	r.T.Helper()
+	o := &v1alpha1.Overlay{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: name}}
+	now := time.Now().Format(time.RFC3339Nano)
+	r.Update(o, func() {
+		if o.Annotations == nil {
+			o.Annotations = map[string]string{}
+		}
+		o.Annotations["reconcile.fluxcd.io/requestedAt"] = now
+	})
+	r.Eventually("Overlay "+name+" has been looked at", func() (bool, string) {
+		handled := r.GetOverlay(name).Status.LastHandledReconcileAt
+		return handled == now, handled
+	})
+}
+
 // Overlay creates an Overlay of the Repository "platform".
 func (r *Rig) Overlay(name, path string, edits ...func(*v1alpha1.Overlay)) *v1alpha1.Overlay {
 	r.T.Helper()

@@ -1,16 +1,23 @@
 package sync_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	"github.com/sluice-dev/sluice/e2e/rig"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // The whole platform as one Overlay: all of it is applied and becomes healthy, and a second
@@ -36,11 +43,13 @@ func TestPlatformAsOneOverlay(t *testing.T) {
 	// Nothing changed, and somebody asks: no writes but the answer to the question.
 	before = r.Calls()
 	r.Ask("platform")
+	r.AskOverlay("kubeflow")
 	time.Sleep(5 * time.Second) // time in which nothing is to happen
 	calls = r.Calls().Since(before).By("sluice/")
-	if writes := calls.Writes().Without("repositories.sluice.dev/status", "repositories/status"); len(writes) > 0 || len(calls.DryRuns()) > 0 {
+	if writes := calls.Writes().Without("repositories.sluice.dev/status", "overlays.sluice.dev/status"); len(writes) > 0 || len(calls.DryRuns()) > 0 {
 		t.Errorf("nothing changed, and yet:\n%s", calls)
 	}
+	sameAsKustomize(r, files)
 
 	// What it has in parts has been found out behind the first apply.
 	r.Eventually("its parts are known", func() (bool, string) {
@@ -74,6 +83,55 @@ func TestPlatformAsOneOverlay(t *testing.T) {
 		}
 		if log := r.Log(); strings.Contains(log, "are not what a whole build gives") {
 			t.Error("the whole build disagrees")
+		}
+	}
+}
+
+// sameAsKustomize compares what the Inventory of the platform says was applied with what
+// Kustomize builds of the same files, object by object.
+func sameAsKustomize(r *rig.Rig, files map[string]string) {
+	r.T.Helper()
+	disk := filesys.MakeFsInMemory()
+	for name, text := range files {
+		if err := disk.WriteFile("/"+name, []byte(text)); err != nil {
+			r.T.Fatal(err)
+		}
+	}
+	options := krusty.MakeDefaultOptions()
+	options.LoadRestrictions = types.LoadRestrictionsNone
+	built, err := krusty.MakeKustomizer(options).Run(disk, "/example")
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	var records v1alpha1.InventoryList
+	if err := r.Client.List(context.Background(), &records, client.InNamespace(r.Namespace)); err != nil {
+		r.T.Fatal(err)
+	}
+	applied := map[agent.Ref]string{}
+	for _, i := range records.Items {
+		for _, e := range i.Entries {
+			applied[agent.Ref{Group: e.Group, Kind: e.Kind, Namespace: e.Namespace, Name: e.Name}] = e.Digest
+		}
+	}
+	if len(applied) != built.Size() {
+		r.T.Errorf("%d objects were applied, and Kustomize builds %d", len(applied), built.Size())
+	}
+	for _, resource := range built.Resources() {
+		fields, err := resource.Map()
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		object, err := manifest.Prepare(fields, "", agent.Owner{Namespace: r.Namespace, Name: "kubeflow"})
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		if _, known := applied[object.Ref]; !known { // Kustomize gives every custom resource a namespace
+			if object, err = manifest.WithoutNamespace(object); err != nil {
+				r.T.Fatal(err)
+			}
+		}
+		if applied[object.Ref] != object.Digest {
+			r.T.Errorf("%s was applied as %q, and Kustomize builds %s", object.Ref, applied[object.Ref], object.Digest)
 		}
 	}
 }
