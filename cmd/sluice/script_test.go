@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -121,6 +122,12 @@ func (w *world) start(ctx context.Context) error {
 		for _, file := range crds {
 			w.failed = errors.Join(w.failed, w.applyFile(ctx, file, ""))
 		}
+		for _, kind := range []string{"Repository", "Overlay", "Inventory"} { // a CRD is served a moment after it is made
+			list := &unstructured.UnstructuredList{}
+			list.SetAPIVersion("sluice.dev/v1alpha1")
+			list.SetKind(kind + "List")
+			w.failed = errors.Join(w.failed, retry(ctx, func() error { return w.client.List(ctx, list) }))
+		}
 	})
 	return w.failed
 }
@@ -200,7 +207,7 @@ func (w *world) applyFile(ctx context.Context, file, namespace string) error {
 func retry(ctx context.Context, do func() error) error {
 	for {
 		err := do()
-		if err == nil || !apierrors.IsNotFound(err) || ctx.Err() != nil {
+		if err == nil || !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
