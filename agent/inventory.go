@@ -16,6 +16,8 @@ type Entry struct {
 	Digest string
 	// Fields is the digest of the field ownership that the last apply left behind.
 	Fields string
+	// Released: the overlay wants the object no more, and another may take it over.
+	Released bool
 }
 
 // Refs returns the names of all objects, sorted.

@@ -69,6 +69,10 @@ type Violation struct {
 	Waits bool
 	// Class sorts it as an Outcome is sorted; empty for most.
 	Class Class
+	// Holder is the other Overlay that the object belongs to, where that is what is wrong.
+	Holder Owner
+	// Heir is the other Overlay that is about to take the object over, where that is waited for.
+	Heir Owner
 }
 
 // String names the object and says what is wrong.

@@ -113,8 +113,7 @@ func TestAgentMayDoNoMore(t *testing.T) {
 		"sluice.dev/repositories/status get patch update",
 	})
 	wantRules(t, "in its namespace", read[rbacv1.Role](t, objects, "Role/sluice-agent").Rules, []string{
-		"coordination.k8s.io/leases create",
-		"coordination.k8s.io/leases:sluice-agent get patch update",
+		"coordination.k8s.io/leases create delete get list patch update watch",
 	})
 }
 

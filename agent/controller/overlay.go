@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,21 +31,22 @@ const gathering = 50 * time.Millisecond
 // Overlays reconciles Overlays.
 type Overlays struct {
 	Client       client.Client
+	Live         client.Reader // past the cache
 	Events       record.Events
 	Metrics      *record.Metrics
 	Syncer       *sync.Syncer
 	Repositories *Repositories
+	// Shares says which Overlays this replica works on.
+	Shares *shard.Shares
 	// NoCrossNamespace refuses references to other namespaces.
 	NoCrossNamespace bool
 
 	queue waker
 
-	noting gosync.Mutex
-	noted  bool
-
 	mu      gosync.Mutex
-	waiting map[types.NamespacedName]bool              // for kinds, namespaces or other Overlays
-	latest  map[types.NamespacedName]*v1alpha1.Overlay // as last written, until the cache has it
+	follows map[types.NamespacedName]types.NamespacedName // the Repositories of those worked on here
+	waiting map[types.NamespacedName]bool                 // for kinds, namespaces or other Overlays
+	latest  map[types.NamespacedName]*v1alpha1.Overlay    // as last written, until the cache has it
 	written map[types.NamespacedName]time.Time
 }
 
@@ -79,9 +81,6 @@ func (r *Overlays) wakeIndexed(index string, name types.NamespacedName) {
 
 // Reconcile takes one Overlay as far as it can go now.
 func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if err := r.noteAll(ctx); err != nil {
-		return ctrl.Result{}, err
-	}
 	o, err := r.get(ctx, req.NamespacedName)
 	if apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
@@ -90,17 +89,32 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	ctx, done, mine := r.Shares.Hold(ctx, o.Follows())
+	if !mine {
+		return ctrl.Result{}, nil
+	}
+	defer done()
+	result, err := r.work(ctx, o)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
+	}
+	return result, err
+}
+
+// work takes an Overlay that is this replica's as far as it can go now.
+func (r *Overlays) work(ctx context.Context, o *v1alpha1.Overlay) (ctrl.Result, error) {
 	if !o.DeletionTimestamp.IsZero() {
 		return r.farewell(ctx, o)
 	}
-	if controllerutil.AddFinalizer(o, v1alpha1.Finalizer) {
-		if err := r.addFinalizer(ctx, o); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
+	if moved, err := r.admit(ctx, o); moved || err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := o.DeepCopy()
 	start := time.Now()
 	report := r.pass(ctx, o)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil
+	}
 	r.spread(o, report)
 	if report.Verdict == (sync.Verdict{}) {
 		return ctrl.Result{}, nil // its Repository is being looked at, and wakes it
@@ -114,30 +128,6 @@ func (r *Overlays) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	}
 	r.Metrics.Passed(o, string(report.Verdict.Phase), time.Since(start), report.Plan, report.Run)
 	return ctrl.Result{RequeueAfter: again(o, report)}, nil
-}
-
-// noteAll tells the pipeline, before the first pass after a start, which Overlays there are:
-// until they have looked at their revision, nothing that one of them may want is pruned or
-// taken over.
-func (r *Overlays) noteAll(ctx context.Context) error {
-	r.noting.Lock()
-	defer r.noting.Unlock()
-	if r.noted {
-		return nil
-	}
-	var all v1alpha1.OverlayList
-	if err := r.Client.List(ctx, &all); err != nil {
-		return err
-	}
-	for n := range all.Items {
-		o := &all.Items[n]
-		r.Syncer.Note(o, !o.Spec.Suspend && r.denied(o) == nil && o.DeletionTimestamp.IsZero())
-	}
-	if err := r.Syncer.Inventories.Stock(ctx); err != nil {
-		return err
-	}
-	r.noted = true
-	return nil
 }
 
 // again says when to come back though nothing happened: when the verdict says so, and under
@@ -206,10 +196,24 @@ func (r *Overlays) write(ctx context.Context, before, o *v1alpha1.Overlay) error
 	return nil
 }
 
-func (r *Overlays) addFinalizer(ctx context.Context, o *v1alpha1.Overlay) error {
-	before := o.DeepCopy()
-	controllerutil.RemoveFinalizer(before, v1alpha1.Finalizer)
-	return r.Client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+// admit puts on an Overlay what the agent needs before it touches anything: the finalizer, and
+// the Repository that it follows. One that follows another Repository than it did has moved: all
+// that was known of it is forgotten, and whoever works on the other Repository goes on.
+func (r *Overlays) admit(ctx context.Context, o *v1alpha1.Overlay) (moved bool, err error) {
+	before, to := o.DeepCopy(), o.RepositoryName()
+	moved = o.Follows() != to
+	finalizer := controllerutil.AddFinalizer(o, v1alpha1.Finalizer)
+	if !finalizer && o.Annotations[v1alpha1.FollowsAnnotation] == to.String() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.follows[client.ObjectKeyFromObject(o)] = to
+		return false, nil
+	}
+	if moved {
+		r.forget(client.ObjectKeyFromObject(o))
+	}
+	metav1.SetMetaDataAnnotation(&o.ObjectMeta, v1alpha1.FollowsAnnotation, to.String())
+	return moved, r.Client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
 // pass checks what stands before a pass, and makes it.
@@ -269,14 +273,17 @@ func (r *Overlays) blocked(ctx context.Context, o *v1alpha1.Overlay) *sync.Verdi
 			Message: "spec.dependsOn goes in a circle: " + strings.Join(cycle, " -> ")}
 	}
 	for _, ref := range o.Dependencies() {
-		if why := r.notReady(ctx, ref); why != "" {
+		if why := r.notReady(ctx, o, ref); why != "" {
 			return &sync.Verdict{Phase: sync.Progressing, Reason: v1alpha1.DependencyNotReadyReason, Message: why}
 		}
 	}
 	return nil
 }
 
-func (r *Overlays) notReady(ctx context.Context, name types.NamespacedName) string {
+// notReady says why an Overlay has to wait for another; empty if it need not. One of the same
+// Repository has to have come to the revision; between Repositories, revisions have no order, and
+// the other has to be Ready.
+func (r *Overlays) notReady(ctx context.Context, o *v1alpha1.Overlay, name types.NamespacedName) string {
 	var dep v1alpha1.Overlay
 	if err := r.Client.Get(ctx, name, &dep); err != nil {
 		return fmt.Sprintf("waiting for Overlay %s, which is not there", name)
@@ -287,12 +294,15 @@ func (r *Overlays) notReady(ctx context.Context, name types.NamespacedName) stri
 		}
 		return fmt.Sprintf("waiting for Overlay %s, which is suspended and not Ready", name)
 	}
-	source, ok := r.Repositories.Source(dep.RepositoryName())
-	at, ready := r.Syncer.Reached(&dep, source.Revision.String())
-	switch {
-	case !ok || !at:
-		return fmt.Sprintf("waiting for Overlay %s to come to the newest revision", name)
-	case !ready:
+	ready := isReady(&dep)
+	if dep.RepositoryName() == o.RepositoryName() {
+		source, ok := r.Repositories.Source(dep.RepositoryName())
+		var at bool
+		if at, ready = r.Syncer.Reached(&dep, source.Revision.String()); !ok || !at {
+			return fmt.Sprintf("waiting for Overlay %s to come to the newest revision", name)
+		}
+	}
+	if !ready {
 		return fmt.Sprintf("waiting for Overlay %s to be Ready", name)
 	}
 	return ""
@@ -373,6 +383,7 @@ const farewellRetry = 5 * time.Second
 
 func (r *Overlays) forget(name types.NamespacedName) {
 	r.mu.Lock()
+	delete(r.follows, name)
 	delete(r.waiting, name)
 	delete(r.latest, name)
 	delete(r.written, name)
@@ -405,7 +416,7 @@ func (r *Overlays) tell(ctx context.Context, before, o *v1alpha1.Overlay, report
 		}
 	}
 	if report.Plan.Revision.Commit != "" {
-		o.Status.Objects = report.Objects
+		o.Status.Objects, o.Status.Claims = report.Objects, claimed(report.Plan)
 		setHealthy(&o.Status.Conditions, o.Generation, report.Healthy, report.Unhealthy)
 	}
 	if v.Phase != sync.Progressing && o.Status.AttemptedRevision != "" {
@@ -416,6 +427,20 @@ func (r *Overlays) tell(ctx context.Context, before, o *v1alpha1.Overlay, report
 	setConditions(&o.Status.Conditions, o.Generation, v)
 	r.Metrics.Ready(v1alpha1.OverlayKind, o.Namespace, o.Name, v.Phase == sync.Ready)
 }
+
+// claimed lists the objects that belong to other Overlays, as far as there is room.
+func claimed(p agent.Plan) []v1alpha1.ObjectReference {
+	var refs []v1alpha1.ObjectReference
+	for _, v := range p.Violations {
+		if v.Holder != (agent.Owner{}) && len(refs) < maxClaims {
+			refs = append(refs, v1alpha1.ObjectReference{Group: v.Ref.Group, Kind: v.Ref.Kind, Namespace: v.Ref.Namespace, Name: v.Ref.Name})
+		}
+	}
+	return refs
+}
+
+// maxClaims is the bound of status.claims.
+const maxClaims = 100
 
 // untouched tells that an Overlay was Ready with the same objects before.
 func untouched(before *v1alpha1.Overlay, report sync.Report) bool {

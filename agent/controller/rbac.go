@@ -43,7 +43,6 @@ package controller
 //
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
 //
-// One replica leads. The Lease is the agent's own and lies in its own namespace.
+// Replicas share the work by Leases, which are the agent's own and lie in its own namespace.
 //
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=create
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,resourceNames=sluice-agent,verbs=get;update;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=get;list;watch;create;update;patch;delete

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,11 +29,14 @@ import (
 // Overlays when a new revision is there.
 type Repositories struct {
 	Client client.Client
-	// Secrets reads Secrets past the cache: the agent keeps none in memory and lists none.
-	Secrets client.Reader
+	// Live reads past the cache. Secrets are never read otherwise: the agent keeps none in memory
+	// and lists none.
+	Live    client.Reader
 	Events  record.Events
 	Metrics *record.Metrics
 	Syncer  *sync.Syncer
+	// Shares says which Repositories this replica works on.
+	Shares *shard.Shares
 	// Dir holds a mirror for every Repository.
 	Dir string
 	// AllowInsecure allows http:// and file:// URLs.
@@ -111,6 +115,21 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	ctx, done, mine := r.Shares.Hold(ctx, req.NamespacedName)
+	if !mine {
+		return ctrl.Result{}, nil
+	}
+	defer done()
+	result, err := r.work(ctx, repo)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
+	}
+	return result, err
+}
+
+// work brings a Repository that is this replica's up to date.
+func (r *Repositories) work(ctx context.Context, repo *v1alpha1.Repository) (ctrl.Result, error) {
+	name := client.ObjectKeyFromObject(repo)
 	h := r.begin(repo)
 	before := repo.DeepCopy()
 	requested, _ := meta.ReconcileAnnotationValue(repo.Annotations)
@@ -123,10 +142,10 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if due && !resting {
 		h = r.look(ctx, repo, h)
 		if ctx.Err() != nil {
-			return ctrl.Result{}, nil // the agent is being stopped: what was cut off is no failure
+			return ctrl.Result{}, nil
 		}
 		h.requested = requested
-		r.keep(req.NamespacedName, h)
+		r.keep(name, h)
 	}
 	r.report(ctx, before, repo, h)
 	if err := r.write(ctx, before, repo); err != nil {
@@ -164,9 +183,6 @@ func (r *Repositories) write(ctx context.Context, before, repo *v1alpha1.Reposit
 	if repo.ResourceVersion != before.ResourceVersion {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.latest == nil {
-			r.latest = map[types.NamespacedName]*v1alpha1.Repository{}
-		}
 		r.latest[client.ObjectKeyFromObject(repo)] = repo.DeepCopy()
 	}
 	return nil
@@ -191,7 +207,7 @@ func pause(h head, repo *v1alpha1.Repository) time.Duration {
 func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h head) head {
 	start := time.Now()
 	name := client.ObjectKeyFromObject(repo)
-	fetched, err := gitrepo.FetchRepository(ctx, r.dir(repo), repo, r.Secrets, r.AllowInsecure)
+	fetched, err := gitrepo.FetchRepository(ctx, r.dir(repo), repo, r.Live, r.AllowInsecure)
 	r.Metrics.Fetched(time.Since(start), fetched.Changed, fetched.Bytes, err)
 	h.at, h.generation, h.err = time.Now(), repo.Generation, err
 	if err != nil {
@@ -322,9 +338,6 @@ func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
 func (r *Repositories) keep(name types.NamespacedName, h head) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.heads == nil {
-		r.heads = map[types.NamespacedName]head{}
-	}
 	r.heads[name] = h
 }
 

@@ -31,6 +31,8 @@ const (
 // Setup registers both reconcilers. Parallel is how many objects of a kind are worked on at
 // once.
 func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, overlays *Overlays, parallel int) error {
+	repositories.heads, repositories.latest = map[types.NamespacedName]head{}, map[types.NamespacedName]*v1alpha1.Repository{}
+	overlays.follows = map[types.NamespacedName]types.NamespacedName{}
 	overlays.waiting, overlays.latest = map[types.NamespacedName]bool{}, map[types.NamespacedName]*v1alpha1.Overlay{}
 	overlays.written = map[types.NamespacedName]time.Time{}
 	indexer := mgr.GetFieldIndexer()
@@ -58,6 +60,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 	return ctrl.NewControllerManagedBy(mgr).Named("overlay").
 		For(&v1alpha1.Overlay{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&overlays.queue).
+		Watches(&v1alpha1.Overlay{}, overlays.elsewhere(), builder.WithPredicates(tells{})).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("overlay")}).Complete(overlays)
@@ -90,6 +93,26 @@ func (r *Overlays) definitions() handler.EventHandler {
 		r.Arrived()
 		return nil
 	})
+}
+
+// elsewhere wakes the Overlays that wait when one that other replicas work on has come further.
+func (r *Overlays) elsewhere() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		if !r.Shares.Mine(o.(*v1alpha1.Overlay).Follows()) {
+			r.wakeIndexed(byDependency, client.ObjectKeyFromObject(o))
+			r.Arrived()
+		}
+		return nil
+	})
+}
+
+// tells lets an Overlay through whose status says something else than before.
+type tells struct{ predicate.Funcs }
+
+// Update compares the conditions, without the counting of objects on their way.
+func (tells) Update(e event.UpdateEvent) bool {
+	before, now := e.ObjectOld.(*v1alpha1.Overlay), e.ObjectNew.(*v1alpha1.Overlay)
+	return isReady(before) != isReady(now) || readyMessage(before) != readyMessage(now)
 }
 
 // appears lets only creations through.

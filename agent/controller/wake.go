@@ -11,11 +11,11 @@ import (
 )
 
 // waker is a source of a controller that other parts of the agent use to have an object
-// reconciled. Before the controller has started, which is before this replica leads, it does
-// nothing: the start reconciles everything.
+// reconciled. What is woken before the controller has started is reconciled when it starts.
 type waker struct {
 	mu    gosync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	early []types.NamespacedName
 }
 
 // Start makes waker a source of a controller.
@@ -23,6 +23,10 @@ func (w *waker) Start(_ context.Context, queue workqueue.TypedRateLimitingInterf
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue = queue
+	for _, name := range w.early {
+		queue.Add(reconcile.Request{NamespacedName: name})
+	}
+	w.early = nil
 	return nil
 }
 
@@ -30,7 +34,9 @@ func (w *waker) Start(_ context.Context, queue workqueue.TypedRateLimitingInterf
 func (w *waker) wake(name types.NamespacedName, after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.queue != nil {
-		w.queue.AddAfter(reconcile.Request{NamespacedName: name}, after)
+	if w.queue == nil {
+		w.early = append(w.early, name)
+		return
 	}
+	w.queue.AddAfter(reconcile.Request{NamespacedName: name}, after)
 }

@@ -169,9 +169,11 @@ func foreign(f Facts, change agent.Change, live agent.Live) (decision, bool) {
 		if f.Claims != nil && f.Claims.Released(live.Owner, change.Ref) {
 			return decision{}, false
 		}
-		return refuse(change, agent.Update, true, fmt.Sprintf(
+		d := refuse(change, agent.Update, true, fmt.Sprintf(
 			"it belongs to Overlay %s: remove it from one of the two, or annotate it with %s: owner to take it over",
-			live.Owner, v1alpha1.ForceAnnotation)), true
+			live.Owner, v1alpha1.ForceAnnotation))
+		d.violation.Holder = live.Owner
+		return d, true
 	}
 	if live.Foreign != "" {
 		return refuse(change, agent.Update, true, fmt.Sprintf(
@@ -239,7 +241,9 @@ func remove(f Facts, ref agent.Ref) decision {
 	}
 	if f.Claims != nil {
 		if other, wanted := f.Claims.Wanted(ref); wanted {
-			return wait(change, agent.Delete, "Overlay "+other.String()+" is about to take it over")
+			d := wait(change, agent.Delete, "Overlay "+other.String()+" is about to take it over")
+			d.violation.Heir = other
+			return d
 		}
 		if !f.Claims.Settled() {
 			return wait(change, agent.Delete, "waiting for the other Overlays of the Repository to look at this revision: one of them may take it over")

@@ -43,11 +43,7 @@ func (i *Inventories) Load(ctx context.Context, owner agent.Owner) (agent.Invent
 	if err != nil {
 		return nil, err
 	}
-	all := agent.Inventory{}
-	for _, s := range shards {
-		maps.Copy(all, s.entries)
-	}
-	return all, nil
+	return together(shards), nil
 }
 
 func (i *Inventories) load(ctx context.Context, owner agent.Owner) ([]shard, error) {
@@ -57,20 +53,43 @@ func (i *Inventories) load(ctx context.Context, owner agent.Owner) ([]shard, err
 	if known {
 		return shards, nil
 	}
+	shards, err := i.read(ctx, owner)
+	if err == nil {
+		i.keep(owner, shards)
+	}
+	return shards, err
+}
+
+func (i *Inventories) read(ctx context.Context, owner agent.Owner) ([]shard, error) {
 	var list v1alpha1.InventoryList
 	if err := i.Reader.List(ctx, &list, client.InNamespace(owner.Namespace), client.MatchingLabels{v1alpha1.OverlayLabel: owner.Name}); err != nil {
 		return nil, fmt.Errorf("the inventory of Overlay %s cannot be read: %w", owner, err)
 	}
+	var shards []shard
 	for n := range list.Items {
 		shards = append(shards, shard{object: &list.Items[n], entries: entriesOf(&list.Items[n])})
 	}
-	i.keep(owner, shards)
 	return shards, nil
 }
 
-// Stock reads the records of all Overlays at once, as an agent does that starts: one list, a
+// Look reads what is on record for an Overlay that another replica works on. Nothing of it is
+// remembered.
+func (i *Inventories) Look(ctx context.Context, owner agent.Owner) (agent.Inventory, error) {
+	shards, err := i.read(ctx, owner)
+	return together(shards), err
+}
+
+func together(shards []shard) agent.Inventory {
+	all := agent.Inventory{}
+	for _, s := range shards {
+		maps.Copy(all, s.entries)
+	}
+	return all
+}
+
+// Stock reads the records of many Overlays at once, as an agent does that starts: one list, a
 // page at a time, instead of one for each Overlay.
-func (i *Inventories) Stock(ctx context.Context) error {
+func (i *Inventories) Stock(ctx context.Context, of map[agent.Owner]bool) error {
 	found := map[agent.Owner][]shard{}
 	for next := ""; ; {
 		var page v1alpha1.InventoryList
@@ -80,7 +99,9 @@ func (i *Inventories) Stock(ctx context.Context) error {
 		for n := range page.Items {
 			o := &page.Items[n]
 			owner := agent.Owner{Namespace: o.Namespace, Name: o.Labels[v1alpha1.OverlayLabel]}
-			found[owner] = append(found[owner], shard{object: o, entries: entriesOf(o)})
+			if of[owner] {
+				found[owner] = append(found[owner], shard{object: o, entries: entriesOf(o)})
+			}
 		}
 		if next = page.Continue; next == "" {
 			break
@@ -234,7 +255,7 @@ func listOf(entries agent.Inventory) []v1alpha1.InventoryEntry {
 		e := entries[ref]
 		list = append(list, v1alpha1.InventoryEntry{
 			Group: ref.Group, Version: e.Version, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
-			Digest: e.Digest, Fields: e.Fields,
+			Digest: e.Digest, Fields: e.Fields, Released: e.Released,
 		})
 	}
 	return list
@@ -245,7 +266,7 @@ func entriesOf(object *v1alpha1.Inventory) agent.Inventory {
 	entries := make(agent.Inventory, len(object.Entries))
 	for _, e := range object.Entries {
 		ref := agent.Ref{Group: e.Group, Kind: e.Kind, Namespace: e.Namespace, Name: e.Name}
-		entries[ref] = agent.Entry{Version: e.Version, Digest: e.Digest, Fields: e.Fields}
+		entries[ref] = agent.Entry{Version: e.Version, Digest: e.Digest, Fields: e.Fields, Released: e.Released}
 	}
 	return entries
 }

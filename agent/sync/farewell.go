@@ -37,7 +37,6 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespac
 	facts := gather(ctx, session, s.Inventories, plan.Facts{
 		Owner: owner, Inventory: inventory, Prune: deletes(o), Farewell: true,
 		Revision:   lastRevision(o),
-		Claims:     claims{syncer: s, owner: owner, repository: o.RepositoryName().String()},
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
 	}, limits)
 	if !deletes(o) {
@@ -47,19 +46,19 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespac
 			return cluster.ClassOf(facts.Unknown[ref]) == agent.Forbidden
 		})
 	}
+	facts.Claims = s.claims(ctx, o, "", nil)
 	p := plan.Make(facts)
 	run := execute.Prune(ctx, session, p, limits)
 	if !deletes(o) {
 		run = disown(ctx, session, facts, run)
 	}
-	left := recorded(inventory, run)
+	left := s.releasing(recorded(inventory, run), p)
 	if err := s.Inventories.Save(ctx, owner, left); err != nil {
 		return err
 	}
 	if len(left) > 0 {
 		return errors.New(whatIsLeft(p, run, left))
 	}
-	session.Leave(owner)
 	s.Forget(owner)
 	return nil
 }

@@ -83,6 +83,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	facts.Kinds = kinds
 	limits := s.limits(o)
 	facts = gather(ctx, session, s.Inventories, facts, limits)
+	facts.Claims = s.claims(ctx, o, source.Revision.String(), facts.Live)
 	p := plan.Make(facts)
 	if failure != nil {
 		p = corrections(p)
@@ -93,7 +94,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	}
 
 	// What is about to be created is on record before it is: a crash leaves no orphan.
-	intended := intend(inventory, p)
+	intended := s.releasing(intend(inventory, p), p)
 	if err := s.Inventories.Save(ctx, owner, intended); err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
 	}
@@ -239,7 +240,6 @@ func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.
 	fights, _ := waiting(m.fights, now)
 	return plan.Facts{
 		Owner: OwnerOf(o), Revision: source.Revision, Set: set, Inventory: inventory,
-		Claims:   claims{syncer: s, owner: OwnerOf(o), repository: o.RepositoryName().String(), revision: source.Revision.String()},
 		Fighting: fights, Prune: o.PruneEnabled(), Drift: o.Spec.Drift,
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
 	}

@@ -25,11 +25,22 @@ type Syncer struct {
 	// DefaultAccount is the ServiceAccount, in an Overlay's own namespace, that works for
 	// Overlays which name none. Empty for the agent's own account.
 	DefaultAccount string
+	// Elsewhere knows the Overlays that other replicas work on.
+	Elsewhere Elsewhere
 
 	trees gitrepo.Trees
 
 	mu       sync.Mutex
 	overlays map[agent.Owner]*memory
+}
+
+// Elsewhere knows the Overlays that other replicas work on, by what they say of themselves.
+type Elsewhere interface {
+	// Has tells whether another replica works on an Overlay.
+	Has(agent.Owner) bool
+	// Claiming returns an Overlay of a namespace that another replica works on and that wants an
+	// object which belongs to another Overlay.
+	Claiming(namespace string, object agent.Ref) (agent.Owner, bool)
 }
 
 // memory is what is remembered of one Overlay between passes.
@@ -120,11 +131,15 @@ func (s *Syncer) release(m *memory) {
 	m.repository, m.wanted = "", map[agent.Ref]bool{}
 }
 
-// Forget drops everything remembered of an Overlay that is gone.
+// Forget drops everything remembered of an Overlay that is gone, or that others work on.
 func (s *Syncer) Forget(owner agent.Owner) {
 	s.mu.Lock()
+	m, known := s.overlays[owner]
 	delete(s.overlays, owner)
 	s.mu.Unlock()
+	if known && m.session != nil {
+		m.session.Leave(owner)
+	}
 	s.Inventories.Forget(owner)
 	_ = s.Keep.forget(owner) // a file that stays is of no use to anybody, and of no harm
 }
@@ -166,60 +181,4 @@ func (s *Syncer) claim(m *memory, revision string, set *agent.Set) bool {
 		m.wanted = wanted
 	}
 	return news
-}
-
-// claims answers plan.Claims for one Overlay at one revision.
-type claims struct {
-	syncer     *Syncer
-	owner      agent.Owner
-	repository string
-	revision   string
-}
-
-// Wanted returns another Overlay whose newest set has the object. Only those of the same
-// Repository or the same namespace count: objects move between them, and nobody else can keep
-// an object alive by naming it.
-func (c claims) Wanted(ref agent.Ref) (agent.Owner, bool) {
-	c.syncer.mu.Lock()
-	defer c.syncer.mu.Unlock()
-	var found agent.Owner
-	for owner, m := range c.syncer.overlays {
-		near := m.repository == c.repository || owner.Namespace == c.owner.Namespace
-		if owner != c.owner && near && m.wanted[ref] && (found == (agent.Owner{}) || owner.String() < found.String()) {
-			found = owner // always the same one, or the message would change with every pass
-		}
-	}
-	return found, found != (agent.Owner{})
-}
-
-// Released tells whether owner is gone, or has looked at its newest revision and does not
-// want the object any more.
-func (c claims) Released(owner agent.Owner, ref agent.Ref) bool {
-	c.syncer.mu.Lock()
-	defer c.syncer.mu.Unlock()
-	m, known := c.syncer.overlays[owner]
-	if !known {
-		return true
-	}
-	if m.repository == c.repository && m.claimed != c.revision {
-		return false
-	}
-	return m.wanted != nil && !m.wanted[ref]
-}
-
-// Settled tells whether every other Overlay of the Repository has looked at the revision, or
-// at any if there is none. One that cannot be rendered has looked: a broken neighbour must not
-// stop pruning for ever.
-func (c claims) Settled() bool {
-	c.syncer.mu.Lock()
-	defer c.syncer.mu.Unlock()
-	for owner, m := range c.syncer.overlays {
-		if owner == c.owner || m.repository != c.repository {
-			continue
-		}
-		if m.claimed == "" || c.revision != "" && m.claimed != c.revision {
-			return false
-		}
-	}
-	return true
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
@@ -15,12 +17,14 @@ import (
 	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
@@ -39,7 +44,8 @@ type agentFlags struct {
 	namespace        string
 	metrics          string
 	probes           string
-	leaderElection   bool
+	share            bool
+	lease            time.Duration
 	allowInsecureGit bool
 	noCrossNamespace bool
 	defaultAccount   string
@@ -63,10 +69,11 @@ func newAgentCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "path of a kubeconfig; default: the cluster the agent runs in, or $KUBECONFIG")
 	flags.StringVar(&f.dir, "dir", defaultDir(), "directory for mirrors of repositories; may be lost at any time")
-	flags.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election Lease; default: $POD_NAMESPACE")
+	flags.StringVar(&f.namespace, "namespace", podNamespace(), "namespace of the Leases by which replicas share the work; default: $POD_NAMESPACE, or that of the Pod")
 	flags.StringVar(&f.metrics, "metrics-address", ":8080", "address of /metrics; 0 for none")
 	flags.StringVar(&f.probes, "probe-address", ":8081", "address of /healthz and /readyz; 0 for none")
-	flags.BoolVar(&f.leaderElection, "leader-election", true, "work only while this replica is the leader")
+	flags.BoolVar(&f.share, "share", true, "share the work with the other replicas; false: work on everything, for an agent that is the only one")
+	flags.DurationVar(&f.lease, "lease-duration", 10*time.Second, "time after which the work of a replica that does not answer is taken over by the others; at least 5s")
 	flags.BoolVar(&f.allowInsecureGit, "allow-insecure-git", false, "allow http:// and file:// repositories")
 	flags.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to Repositories and Overlays of other namespaces")
 	flags.StringVar(&f.defaultAccount, "default-service-account", "", "ServiceAccount, in the Overlay's namespace, for Overlays that name none; default: the agent's own account")
@@ -111,18 +118,15 @@ func runAgent(ctx context.Context, f agentFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.leaderElection && f.namespace == "" && !inCluster() {
-		return errors.New("the namespace of the leader election Lease is not known outside of a cluster: give --namespace, or --leader-election=false")
+	shares, share, err := shareWork(f, restConfig)
+	if err != nil {
+		return err
 	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       server.Options{BindAddress: f.metrics},
-		HealthProbeBindAddress:        f.probes,
-		LeaderElection:                f.leaderElection,
-		LeaderElectionID:              "sluice-agent",
-		LeaderElectionNamespace:       f.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Scheme:                 scheme,
+		Metrics:                server.Options{BindAddress: f.metrics},
+		HealthProbeBindAddress: f.probes,
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot set the agent up: %w", err)
@@ -138,19 +142,50 @@ func runAgent(ctx context.Context, f agentFlags) error {
 		return err
 	}
 	defer renders.Close()
-	if err := wire(ctx, mgr, f, renders); err != nil {
+	if err := wire(ctx, mgr, f, renders, shares); err != nil {
+		return err
+	}
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return share(ctrl.LoggerInto(ctx, logger)) })); err != nil {
 		return err
 	}
 	logger.Info("agent starts", "version", version())
 	return mgr.Start(ctx)
 }
 
+// shareWork sets up how this replica comes to its share of the work: shares, and what gives them
+// some until its context ends. Restconfig is fenced: it writes only while the shares stand.
+func shareWork(f agentFlags, restConfig *rest.Config) (*shard.Shares, func(context.Context) error, error) {
+	shares := shard.New()
+	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_shards",
+		Help: fmt.Sprintf("Shards of the work that this replica has, of %d.", shard.Count)}, func() float64 { return float64(shares.Held()) }))
+	if !f.share {
+		return shares, shares.Alone, nil
+	}
+	if f.namespace == "" {
+		return nil, nil, errors.New("the namespace of the Leases by which replicas share the work is not known: give --namespace, or --share=false if this agent is the only one")
+	}
+	if f.lease < 5*time.Second {
+		return nil, nil, fmt.Errorf("--lease-duration=%s is too short: a busy API server takes seconds to answer; give at least 5s", f.lease)
+	}
+	leases, err := coordination.NewForConfig(restConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, err
+	}
+	restConfig.Wrap(shares.Fence())
+	replica := shard.Replica{Leases: leases.Leases(f.namespace), Host: host, Duration: f.lease}
+	return shares, func(ctx context.Context) error { return shares.Share(ctx, replica) }, nil
+}
+
 // wire connects the two reconcilers with the pipeline.
-func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.Pool) error {
+func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.Pool, shares *shard.Shares) error {
 	//lint:ignore SA1019 the recorder of the new events API takes no annotations, which Flux-style metadata is
 	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
 	measures := record.NewMetrics(metrics.Registry)
-	overlays := &controller.Overlays{Client: mgr.GetClient(), Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
+	overlays := &controller.Overlays{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
 	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) { overlays.Notify(o) })
 	if err != nil {
 		return err
@@ -169,18 +204,27 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		DefaultAccount: f.defaultAccount,
 	}
 	repositories := &controller.Repositories{
-		Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Events: events, Metrics: measures, Syncer: syncer,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, Syncer: syncer,
 		Dir: filepath.Join(f.dir, "repositories"), AllowInsecure: f.allowInsecureGit,
 		Moved: func(name types.NamespacedName) { overlays.RepositoryMoved(name) },
 	}
+	syncer.Elsewhere = overlays
 	overlays.Syncer, overlays.Repositories = syncer, repositories
+	shares.Add(repositories)
+	shares.Add(overlays)
 	return controller.Setup(ctx, mgr, repositories, overlays, f.parallel)
 }
 
-// inCluster tells whether this runs in a Pod, which has its namespace in a file.
-func inCluster() bool {
-	_, err := os.Stat("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-	return err == nil
+// podNamespace is the namespace that the agent runs in; empty outside of a cluster.
+func podNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	namespace, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(namespace))
 }
 
 // clusterConfig finds the cluster. The client holds nothing back: the API server's priority

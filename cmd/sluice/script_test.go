@@ -298,7 +298,7 @@ func startAgent(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Check(err)
 		defer log.Close()
 		cmd := exec.Command(program, "agent", "--kubeconfig="+shared.cluster.Kubeconfig, "--allow-insecure-git",
-			"--leader-election=false", "--metrics-address=0", "--probe-address=0", "--dir="+shared.agentDir)
+			"--share=false", "--metrics-address=0", "--probe-address=0", "--dir="+shared.agentDir)
 		cmd.Stdout, cmd.Stderr = log, log
 		ts.Check(cmd.Start())
 		shared.agent = cmd

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -193,7 +194,7 @@ func (r *Rig) StartAgent(flags ...string) {
 	defer log.Close()
 	cmd := exec.Command(Binary(r.T), append([]string{
 		"agent", "--kubeconfig", r.Cluster.Kubeconfig, "--dir", r.Dir, "--allow-insecure-git",
-		"--leader-election=false", "--metrics-address=" + r.metrics, "--probe-address=0", "--log-text",
+		"--share=false", "--metrics-address=" + r.metrics, "--probe-address=0", "--log-text",
 	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -221,6 +222,34 @@ func (r *Rig) KillAgent() {
 	_ = r.agent.Process.Kill()
 	<-r.ended
 	r.agent = nil
+}
+
+// EndAgent ends the agent as its Deployment does, and waits until it has ended.
+func (r *Rig) EndAgent() {
+	r.T.Helper()
+	r.signal(syscall.SIGTERM)
+	<-r.ended
+	r.agent = nil
+}
+
+// Freeze stops the agent in the middle of whatever it does, as a machine does that has no time
+// for it.
+func (r *Rig) Freeze() {
+	r.T.Helper()
+	r.signal(syscall.SIGSTOP)
+}
+
+// Thaw lets a frozen agent go on.
+func (r *Rig) Thaw() {
+	r.T.Helper()
+	r.signal(syscall.SIGCONT)
+}
+
+func (r *Rig) signal(s syscall.Signal) {
+	r.T.Helper()
+	if err := r.agent.Process.Signal(s); err != nil {
+		r.T.Fatal(err)
+	}
 }
 
 // Metric returns the sum of a counter or gauge of the agent over all labels, or the count of a

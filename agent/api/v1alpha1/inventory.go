@@ -27,6 +27,9 @@ type InventoryEntry struct {
 	// whose ownership has another digest was changed by somebody else.
 	// +optional
 	Fields string `json:"fields,omitempty"`
+	// Released: the Overlay does not want the object any more, and leaves it to another that does.
+	// +optional
+	Released bool `json:"released,omitempty"`
 }
 
 // Inventory is what one Overlay owns, written ahead: an object is recorded here before it is

@@ -28,6 +28,11 @@ const (
 	NoteAnnotation = "sluice.dev/note"
 )
 
+// FollowsAnnotation names, as namespace/name, the Repository with which an Overlay is worked on.
+// The agent sets it before it begins, and changes it when it has ended the work with one
+// Repository and may begin it with another: replicas share the work by Repository.
+const FollowsAnnotation = "sluice.dev/follows"
+
 // Finalizer keeps a deleted Overlay until its objects are dealt with.
 const Finalizer = "sluice.dev/finalizer"
 

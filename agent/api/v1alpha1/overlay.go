@@ -4,6 +4,7 @@ import (
 	"github.com/fluxcd/pkg/apis/kustomize"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"strings"
 )
 
 // OverlayKind is the kind of an Overlay.
@@ -23,8 +24,9 @@ type OverlaySpec struct {
 	// +optional
 	Path string `json:"path,omitempty"`
 
-	// DependsOn lists Overlays that must be Ready, at the revision their Repository has now, before
-	// this one is applied. Becoming Ready is noticed at once; nothing is polled.
+	// DependsOn lists Overlays that must be Ready before this one is applied: those of the same
+	// Repository at the same revision, those of another as they are. Becoming Ready is noticed at
+	// once; nothing is polled.
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	DependsOn []OverlayReference `json:"dependsOn,omitempty"`
@@ -274,6 +276,13 @@ type OverlayStatus struct {
 	// +optional
 	Objects ObjectCounts `json:"objects,omitzero"`
 
+	// Claims are objects that this Overlay wants and that belong to another one, at most 100. The
+	// other leaves them to this one as soon as it does not want them any more.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Claims []ObjectReference `json:"claims,omitempty"`
+
 	// History holds the last five different results, newest first.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=5
@@ -284,6 +293,20 @@ type OverlayStatus struct {
 	// was answered last.
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+}
+
+// ObjectReference names an object of the cluster.
+type ObjectReference struct {
+	// Group of the object's API; empty for the core group.
+	// +optional
+	Group string `json:"group,omitempty"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Namespace of the object; empty for cluster scope.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// Name of the object.
+	Name string `json:"name"`
 }
 
 // ObjectCounts counts objects.
@@ -350,6 +373,15 @@ func (o *Overlay) RepositoryName() types.NamespacedName {
 		Name:      o.Spec.RepositoryRef.Name,
 		Namespace: orDefault(o.Spec.RepositoryRef.Namespace, o.Namespace),
 	}
+}
+
+// Follows returns the Repository with which the Overlay is worked on: that of its spec, but for
+// the moment between a change of it and the end of the work with the former one.
+func (o *Overlay) Follows() types.NamespacedName {
+	if namespace, name, ok := strings.Cut(o.Annotations[FollowsAnnotation], "/"); ok {
+		return types.NamespacedName{Namespace: namespace, Name: name}
+	}
+	return o.RepositoryName()
 }
 
 // Dependencies returns the namespaces and names of the Overlays this one depends on.
