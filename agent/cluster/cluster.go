@@ -92,7 +92,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 	}
 	s := &Session{
 		account: account, kinds: c.kinds, pressure: c.pressure, dynamic: dyn, metadata: metaClient, notify: c.notify,
-		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{},
+		seen: map[agent.Ref]sighting{}, writing: map[agent.Ref]*write{}, watches: map[watchKey]*watcher{}, needs: map[agent.Owner]map[watchKey]bool{}, settled: map[agent.Owner]map[watchKey]bool{},
 		followers: map[agent.Ref]*follower{}, followed: map[agent.Owner]map[agent.Ref]bool{},
 	}
 	c.sessions[name] = s
@@ -117,6 +117,7 @@ type Session struct {
 	writing map[agent.Ref]*write
 	watches map[watchKey]*watcher
 	needs   map[agent.Owner]map[watchKey]bool
+	settled map[agent.Owner]map[watchKey]bool // what was needed when the watches were last gone through
 
 	followers map[agent.Ref]*follower
 	followed  map[agent.Owner]map[agent.Ref]bool

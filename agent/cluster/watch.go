@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -139,7 +140,13 @@ func (s *Session) Leave(owner agent.Owner) {
 func (s *Session) settle(owner agent.Owner, keys map[watchKey]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(keys) > 0 && maps.Equal(s.settled[owner], keys) {
+		s.needs[owner] = keys
+		return // as after its last pass, like nearly always
+	}
+	s.settled[owner] = keys
 	if len(keys) == 0 {
+		delete(s.settled, owner)
 		delete(s.needs, owner)
 	} else {
 		s.needs[owner] = keys

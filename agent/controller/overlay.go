@@ -71,7 +71,7 @@ func (r *Overlays) Arrived() {
 
 func (r *Overlays) wakeIndexed(index string, name types.NamespacedName) {
 	var overlays v1alpha1.OverlayList
-	if err := r.Client.List(context.Background(), &overlays, client.MatchingFields{index: name.String()}); err != nil {
+	if err := r.Client.List(context.Background(), &overlays, client.MatchingFields{index: name.String()}, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return // only before the cache has started, when everything is reconciled anyway
 	}
 	for n := range overlays.Items {

@@ -104,7 +104,10 @@ func (r *Repositories) Failure(name types.NamespacedName) error {
 }
 
 // Wake has a Repository reconciled soon, without a look at the remote.
-func (r *Repositories) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
+func (r *Repositories) Wake(name types.NamespacedName) { r.queue.wake(name, arriving) }
+
+// arriving is how long arrivals of Overlays at a revision are collected.
+const arriving = 5 * time.Millisecond
 
 // Reconcile brings one Repository up to date.
 func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -294,7 +297,7 @@ func (r *Repositories) allReached(ctx context.Context, repo *v1alpha1.Repository
 		return false
 	}
 	var overlays v1alpha1.OverlayList
-	if err := r.Client.List(ctx, &overlays, client.MatchingFields{byRepository: client.ObjectKeyFromObject(repo).String()}); err != nil {
+	if err := r.Client.List(ctx, &overlays, client.MatchingFields{byRepository: client.ObjectKeyFromObject(repo).String()}, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return false
 	}
 	for n := range overlays.Items {

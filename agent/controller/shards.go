@@ -32,7 +32,7 @@ func (r *Repositories) Take(ctx context.Context, of shard.Set) error {
 // Begin has all Repositories of the shards reconciled.
 func (r *Repositories) Begin(of shard.Set) {
 	var all v1alpha1.RepositoryList
-	if err := r.Client.List(context.Background(), &all); err != nil {
+	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
 		return // only when the agent ends
 	}
 	for n := range all.Items {
@@ -81,7 +81,7 @@ func (r *Overlays) Take(ctx context.Context, of shard.Set) error {
 // Begin has all Overlays of the shards reconciled.
 func (r *Overlays) Begin(of shard.Set) {
 	var all v1alpha1.OverlayList
-	if err := r.Client.List(context.Background(), &all); err != nil {
+	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
 		return // only when the agent ends
 	}
 	for n := range all.Items {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 )
@@ -11,6 +12,10 @@ import (
 // recycleAfter is how many renders a worker does before a fresh one takes its place: memory
 // that Kustomize's globals gather goes with it.
 const recycleAfter = 200
+
+// spareAfter is how long a worker stays that is not needed. The last one always does: the next
+// commit should not wait for a process to start.
+const spareAfter = 10 * time.Second
 
 // Pool renders in worker processes. It may be used from several goroutines.
 type Pool struct {
@@ -126,11 +131,25 @@ func (p *Pool) give(w *worker) {
 	p.mu.Lock()
 	keep := !w.done && w.count < recycleAfter && p.closed.Err() == nil
 	if keep {
+		w.since = time.Now()
 		p.idle = append(p.idle, w)
+		if len(p.idle) > 1 {
+			time.AfterFunc(spareAfter, p.spare)
+		}
 	}
 	p.mu.Unlock()
 	if !keep {
 		w.stop()
+	}
+}
+
+// spare ends the workers that have not been needed for a while, but for one.
+func (p *Pool) spare() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.idle) > 1 && time.Since(p.idle[0].since) >= spareAfter {
+		p.idle[0].stop()
+		p.idle = p.idle[1:]
 	}
 }
 

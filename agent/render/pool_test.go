@@ -277,6 +277,23 @@ func TestPoolKeepsOneWarm(t *testing.T) {
 	}
 }
 
+// Workers that a rush has needed end when it is over, but for one.
+func TestPoolSparesWorkers(t *testing.T) {
+	pool := newPool(t, 3, workerLimits)
+	var rush sync.WaitGroup
+	for range 12 {
+		rush.Go(func() { mustRender(t, pool, good(t)) })
+	}
+	rush.Wait()
+	for n := len(childrenOf(os.Getpid())); n != 1; n = len(childrenOf(os.Getpid())) {
+		if n == 0 || t.Context().Err() != nil {
+			t.Fatalf("%d workers", n)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	mustRender(t, pool, good(t))
+}
+
 func TestPoolNoProgram(t *testing.T) {
 	pool := render.NewPool([]string{"/nonexistent/sluice"}, 1, workerLimits)
 	_, err := pool.Render(t.Context(), request(""))

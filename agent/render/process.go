@@ -20,7 +20,8 @@ type worker struct {
 	decoder *gob.Decoder
 	said    *lastWords
 	count   int
-	done    bool // it has ended, or is not to be used again
+	since   time.Time // when it was used last
+	done    bool      // it has ended, or is not to be used again
 }
 
 // start runs a worker in a process group of its own, so that a Ctrl-C at the terminal reaches

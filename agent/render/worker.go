@@ -87,7 +87,10 @@ func answerAll(questions <-chan question, out io.Writer, limits Limits, open fun
 			debug.FreeOSMemory() // the next may be hours away
 			q = <-questions
 		}
-		if err := answers.Encode(serve(q, limits, open)); err != nil {
+		enough := guard(uint64(limits.Memory))
+		a := serve(q, limits, open)
+		enough()
+		if err := answers.Encode(a); err != nil {
 			return err
 		}
 		if err := writer.Flush(); err != nil {
@@ -121,8 +124,8 @@ func serve(q question, limits Limits, open func(Source) (agent.Tree, error)) ans
 
 // confine takes from this process what a render has no need of: commands (there
 // is no PATH), standard error except for crashes, and memory beyond the limit. Of the last
-// there are two guards: a watchman that ends the process in a way that says why, and the
-// kernel's limit on data, well above, for what grows faster than a watchman looks.
+// there are two guards: one that ends the process in a way that says why (see guard), and the
+// kernel's limit on data, well above, for what grows faster than that one looks.
 func confine(limits Limits) error {
 	if err := os.Unsetenv("PATH"); err != nil {
 		return err
@@ -139,7 +142,6 @@ func confine(limits Limits) error {
 	hard := uint64(limits.Memory)*2 + dataOfGo
 	// Where the kernel has no such limit, the watchman is all there is.
 	_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: hard, Max: hard})
-	go watch(uint64(limits.Memory))
 	return nil
 }
 
@@ -147,15 +149,26 @@ func confine(limits Limits) error {
 // marks, and memory that is mapped in pieces of 64 MiB.
 const dataOfGo = 256 << 20
 
-// watch ends the process when its heap is too large. What it measures includes garbage that
-// was not found yet, but near the limit the collector runs all the time.
-func watch(most uint64) {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	for {
-		metrics.Read(sample)
-		if sample[0].Value.Uint64() > most {
-			os.Exit(exitMemory)
+// guard ends the process when its heap gets too large, until it is told that it is enough. What it
+// measures includes garbage that was not found yet, but near the limit the collector runs all the
+// time.
+func guard(most uint64) (enough func()) {
+	done := make(chan struct{})
+	go func() {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			metrics.Read(sample)
+			if sample[0].Value.Uint64() > most {
+				os.Exit(exitMemory)
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	}()
+	return func() { close(done) }
 }

@@ -22,6 +22,7 @@ var setups = []struct {
 	{"200x5", func(b *bench) { b.configMaps(shape{200, 5}) }},
 	{"1000x10", func(b *bench) { b.configMaps(shape{1000, 10}) }},
 	{"history", func(b *bench) { b.history(20_000, 500, 100) }},
+	{"replicas", func(b *bench) { b.replicas(60) }},
 	{"platform", (*bench).platform},
 }
 
@@ -113,6 +114,7 @@ func (b *bench) configMaps(size shape) {
 	}))
 	b.add("100 commits in 10 s", s.burst(100, 10*time.Second))
 	b.add("60 resyncs", s.resync(60))
+	b.add("30 s of quiet", s.quiet(30*time.Second))
 	b.add("restart", s.restart())
 }
 
@@ -168,6 +170,16 @@ func (s *stage) resync(times int) Result {
 	}
 	m.converged = m.notified.Add(time.Since(m.notified) / time.Duration(times))
 	return m.end()
+}
+
+// quiet lets time go by.
+func (s *stage) quiet(long time.Duration) Result {
+	s.T.Helper()
+	m := s.begin()
+	time.Sleep(long)
+	r := m.end()
+	r.Converged = 0
+	return r
 }
 
 // restart kills the agent and starts it again. It has converged when it has looked at every

@@ -13,6 +13,7 @@
 //	meter_test      what the agent does between two moments
 //	floor_test      the same work by the simplest program that could do it
 //	history_test    repositories with many commits and files
+//	replicas_test   replicas that share the work
 //	platform_test   the whole of Kubeflow
 //	report_test     the table and the JSON
 //

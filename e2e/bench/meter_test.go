@@ -28,7 +28,7 @@ type Result struct {
 	Fetched int64   `json:"fetchedBytes"`
 	CPU     float64 `json:"cpuSeconds"`
 	// PeakAgent is the agent's peak of resident memory, PeakAll that of it and its render workers
-	// together, and Steady what all of them hold at rest.
+	// together, and Steady what all of them hold at rest, a page that they share counted once.
 	PeakAgent int64  `json:"peakAgentBytes"`
 	PeakAll   int64  `json:"peakAllBytes"`
 	Steady    int64  `json:"steadyBytes"`
@@ -145,7 +145,7 @@ func (m *meter) end() Result {
 		Kept:      int(m.s.Metric("sluice_renders_kept_total") - m.kept),
 		Fetched:   m.s.Git.Traffic().Sub(m.traffic).Sent,
 		CPU:       (usage.CPU - m.cpu).Seconds(),
-		PeakAgent: m.s.Memory(), PeakAll: <-m.peak, Steady: usage.All,
+		PeakAgent: m.s.Memory(), PeakAll: <-m.peak, Steady: m.s.Resident(),
 	}
 	r.PeakAll = max(r.PeakAll, r.PeakAgent)
 	for _, q := range deployed(calls) {

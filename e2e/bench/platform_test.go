@@ -44,6 +44,7 @@ func (b *bench) platform() {
 	}))
 	b.add("commit elsewhere", s.commit("nothing that an overlay reads", files{"NOTES.md": "hello\n"}))
 	b.add("60 resyncs", s.resync(60))
+	b.add("30 s of quiet", s.quiet(30*time.Second))
 	b.add("restart", s.restart())
 }
 

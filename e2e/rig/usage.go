@@ -8,6 +8,48 @@ import (
 	"time"
 )
 
+// Resident returns the bytes of memory that the agent and its render workers have together, each
+// page once, as a container's memory is counted; 0 when the agent does not run.
+func (r *Rig) Resident() int64 {
+	if r.agent == nil {
+		return 0
+	}
+	var sum int64
+	for _, pid := range append(children(r.agent.Process.Pid), r.agent.Process.Pid) {
+		sum += proportional(pid)
+	}
+	return sum
+}
+
+// proportional reads the memory of a process, in which a page that n processes share counts for an
+// nth; 0 if it has ended.
+func proportional(pid int) int64 {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	for line := range strings.Lines(string(data)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// children returns the processes that a process has started and that have not ended.
+func children(pid int) []int {
+	var pids []int
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // fails on a bad pattern only
+	for _, file := range threads {
+		list, _ := os.ReadFile(file) // the thread may have ended
+		for _, field := range strings.Fields(string(list)) {
+			var child int
+			if n, _ := fmt.Sscan(field, &child); n == 1 {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
 // Usage is what the agent and its render workers take from the machine.
 type Usage struct {
 	CPU   time.Duration // so far, of workers that have ended too
@@ -24,18 +66,10 @@ func (r *Rig) Usage() Usage {
 	agent := r.agent.Process.Pid
 	own, _ := stat(agent) // zero when it has just ended
 	sum := Usage{CPU: own.cpu + own.ended, Agent: own.resident, All: own.resident}
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", agent)) // fails on a bad pattern only
-	for _, file := range threads {
-		children, _ := os.ReadFile(file) // the thread may have ended
-		for _, child := range strings.Fields(string(children)) {
-			var pid int
-			if n, _ := fmt.Sscan(child, &pid); n != 1 {
-				continue
-			}
-			if worker, ok := stat(pid); ok {
-				sum.CPU += worker.cpu + worker.ended
-				sum.All += worker.resident
-			}
+	for _, pid := range children(agent) {
+		if worker, ok := stat(pid); ok {
+			sum.CPU += worker.cpu + worker.ended
+			sum.All += worker.resident
 		}
 	}
 	return sum
