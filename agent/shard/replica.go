@@ -77,8 +77,7 @@ type member struct {
 	mine  *coordinationv1.Lease // as last written; nil before the first
 	table *coordinationv1.Lease // as last written by this replica
 	seen  map[string]sighting   // of the Leases of others
-	held  int
-	said  string // in the log about the table last
+	said  string                // in the log about the table last
 }
 
 // sighting is when a Lease was first seen as it is.
