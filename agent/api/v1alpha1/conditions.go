@@ -48,6 +48,10 @@ const (
 	UnhealthyReason = "Unhealthy"
 	// HealthTimeoutReason: objects did not become healthy within spec.timeout.
 	HealthTimeoutReason = "HealthTimeout"
+	// HeldReason: the version that a stage of a Model names was refused or turned back.
+	HeldReason = "Held"
+	// ArtifactUnreadReason: the artifact of a ModelVersion could not be looked at.
+	ArtifactUnreadReason = "ArtifactUnread"
 	// DriftedReason: objects differ from Git and are not corrected, as spec.drift asks.
 	DriftedReason = "Drifted"
 	// DriftCorrectedReason: objects had been changed and were put back.

@@ -15,6 +15,10 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Repository{}, &RepositoryList{},
 		&Overlay{}, &OverlayList{},
 		&Inventory{}, &InventoryList{},
+		&Model{}, &ModelList{},
+		&ModelVersion{}, &ModelVersionList{},
+		&Promotion{}, &PromotionList{},
+		&PromotionPolicy{}, &PromotionPolicyList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

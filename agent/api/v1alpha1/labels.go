@@ -6,6 +6,15 @@ const (
 	OverlayLabel = "sluice.dev/overlay"
 	// OverlayNamespaceLabel holds the namespace of the Overlay that owns the object.
 	OverlayNamespaceLabel = "sluice.dev/overlay-namespace"
+
+	// ModelLabel holds the name of the Model that owns the object, instead of an Overlay.
+	ModelLabel = "sluice.dev/model"
+	// ModelNamespaceLabel holds the namespace of the Model that owns the object.
+	ModelNamespaceLabel = "sluice.dev/model-namespace"
+	// StageLabel holds the stage that an object of a Model serves.
+	StageLabel = "sluice.dev/stage"
+	// VersionLabel holds the version that an object of a Model serves, where it serves just one.
+	VersionLabel = "sluice.dev/version"
 )
 
 // Annotations that people set.
@@ -32,6 +41,10 @@ const (
 // The agent sets it before it begins, and changes it when it has ended the work with one
 // Repository and may begin it with another: replicas share the work by Repository.
 const FollowsAnnotation = "sluice.dev/follows"
+
+// RevisionAnnotation on a Model names the revision at which the agent applied it last, as
+// main@sha1:<commit>: the commit that asks for its versions.
+const RevisionAnnotation = "sluice.dev/revision"
 
 // Finalizer keeps a deleted Overlay until its objects are dealt with.
 const Finalizer = "sluice.dev/finalizer"

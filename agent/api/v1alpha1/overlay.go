@@ -1,10 +1,11 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	"github.com/fluxcd/pkg/apis/kustomize"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"strings"
 )
 
 // OverlayKind is the kind of an Overlay.
