@@ -23,6 +23,7 @@ import (
 
 var (
 	errTooManyRefs = errorf(TooLarge, "the remote lists more than %d MiB of references; delete some, or use a smaller repository", maxRefs>>20)
+	errNoAccess    = errorf(AuthenticationFailed, "the server forbids reading the repository; give the user, token or key of the Secret read access to it")
 	// errAnswer marks an answer to a request for a pack that was no pack.
 	errAnswer = errors.New("the server's answer")
 )
@@ -46,7 +47,7 @@ func classify(err error) *Error {
 			return e
 		}
 	}
-	return errorf(Network, "the fetch failed: %s; it is tried again", printable(err.Error()))
+	return errorf(Network, "the exchange with the server failed: %s; it is tried again", printable(err.Error()))
 }
 
 func asLimit(err error) *Error {
@@ -62,7 +63,7 @@ func asStatus(err error) *Error {
 	case errors.Is(err, transport.ErrAuthenticationRequired):
 		return errorf(AuthenticationFailed, "the server does not accept the credentials, or wants some; check username and password or bearerToken in the Secret")
 	case errors.Is(err, transport.ErrAuthorizationFailed):
-		return errorf(AuthenticationFailed, "the server forbids reading the repository; give the user or token of the Secret read access to it")
+		return errNoAccess
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return errorf(NotFound, "the server has no such repository, or hides it from these credentials; check the URL and the Secret")
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
@@ -139,9 +140,9 @@ func serverSaid(said string) *Error {
 			return errorf(NotFound, "the server has no such repository, or hides it from these credentials; check the URL and the Secret")
 		}
 	}
-	for _, word := range []string{"permission denied", "access denied", "authentication", "not authorized", "forbidden"} {
+	for _, word := range []string{"permission denied", "permission to", "access denied", "authentication", "not authorized", "not allowed", "forbidden", "read only", "read-only"} {
 		if strings.Contains(lower, word) {
-			return errorf(AuthenticationFailed, "the server denies access; give the user, token or key of the Secret read access to the repository")
+			return errNoAccess
 		}
 	}
 	if strings.TrimSpace(said) == "" {

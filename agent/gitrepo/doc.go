@@ -1,10 +1,11 @@
-// Package gitrepo brings commits from a Git server into a local mirror and reads their
-// files from there.
+// Package gitrepo brings commits from a Git server into a local mirror, reads their files
+// from there, and pushes commits that change a few of them.
 //
 // What goes in: a [Remote] (where the repository is and how to reach it), a [Want] (which
 // commit), a directory. What comes out: a [Fetched] with the agent.Revision that was
-// found, and a [Tree] with its files. What it never does: run a program or a shell, check
-// files out, follow a link, write to the remote, keep global state, or put a credential
+// found, a [Tree] with its files, and the [Signer] of the commit. What it never does: run a
+// program or a shell, check files out, follow a link, push to a branch that is not below
+// [Branches], overwrite what somebody else pushed, keep global state, or put a credential
 // into an error.
 //
 // [FetchRepository] takes the Remote and the Want from a Repository object, and is the one
@@ -54,9 +55,24 @@
 // when it is made and keeps them open: a generation that is removed meanwhile stays
 // readable for it, and the next [OpenTree] finds the new one.
 //
+// # Pushing
+//
+// [Push] makes the objects that are new in a [Commit] (the files, the directories along their
+// paths, the commit itself) from the trees of its base in the mirror, and sends them as a pack.
+// It takes two round trips: where the branch is, and the pack with what the branch was. The server
+// compares that before it moves the branch, so that nothing is ever overwritten blindly.
+// If the branch is there already, its tip is read first: only an earlier attempt at the same
+// commit makes way, and if that one is as good nothing is sent.
+//
+// # Signatures
+//
+// [Signers] verifies the signature of a commit, PGP or SSH, against public keys. What is signed
+// are the bytes of the commit object without the signature itself.
+//
 // # Limits
 //
 // Git servers and repositories are not trusted. The list of references, the pack, one
-// object, all objects of a pack together, delta chains and one file have upper bounds; a
-// context without a deadline gets one; declared sizes are checked before memory is taken.
+// object, all objects of a pack together, delta chains, one file, what is committed and what
+// a server says about it have upper bounds; a context without a deadline gets one; declared
+// sizes are checked before memory is taken.
 package gitrepo

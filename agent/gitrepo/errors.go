@@ -23,6 +23,8 @@ const (
 	Storage Kind = "Storage"
 	// NotFetched: the commit is not in the mirror (any more); Fetch brings it back.
 	NotFetched Kind = "NotFetched"
+	// Moved: somebody else changed the branch while we did.
+	Moved Kind = "Moved"
 
 	// Invalid: the URL, the reference or the Secret cannot be used as they are written.
 	Invalid Kind = "Invalid"
@@ -44,11 +46,15 @@ const (
 	TooLarge Kind = "TooLarge"
 	// Refused: the server said no for a reason of its own.
 	Refused Kind = "Refused"
+	// NotOurs: the branch has a commit that is somebody else's.
+	NotOurs Kind = "NotOurs"
+	// Untrusted: a commit is not signed, or by nobody who is listed.
+	Untrusted Kind = "Untrusted"
 )
 
 // Temporary tells whether trying again later can help although nobody changes anything.
 func (k Kind) Temporary() bool {
-	return k == Timeout || k == Network || k == Storage || k == NotFetched
+	return k == Timeout || k == Network || k == Storage || k == NotFetched || k == Moved
 }
 
 // Error is the error of everything in this package but the files of a Tree, and Secrets that
@@ -100,7 +106,7 @@ func finish(ctx context.Context, err error, remote Remote) error {
 	if cause := ctx.Err(); cause != nil {
 		e = Error{Kind: Timeout, Message: "the server did not answer in time; check the network and the server, or raise the timeout", Err: cause}
 		if errors.Is(cause, context.Canceled) {
-			e.Message = "the fetch was cancelled"
+			e.Message = "it was cancelled"
 		}
 	}
 	e.URL = stripURL(remote.URL)

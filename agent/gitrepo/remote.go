@@ -1,9 +1,11 @@
 package gitrepo
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -36,10 +38,18 @@ type session interface {
 	Close() error
 }
 
+// receiver is one conversation with git-receive-pack: the references, then at most one update.
+type receiver interface {
+	AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
+	ReceivePack(context.Context, *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error)
+	Close() error
+}
+
 // connection opens sessions with one remote.
 type connection struct {
-	open  func(context.Context) (session, error)
-	close func()
+	open    func(context.Context) (session, error)
+	receive func(context.Context) (receiver, error)
+	close   func()
 	// multiACK is for servers that insist on being asked for multi_ack.
 	multiACK bool
 }
@@ -92,7 +102,11 @@ func connectHTTP(ep *transport.Endpoint, remote Remote) (connection, error) {
 		ep := *ep
 		return client.NewUploadPackSession(&ep, remote.Auth.method())
 	}
-	return connection{open: open, close: rt.CloseIdleConnections}, nil
+	receive := func(context.Context) (receiver, error) {
+		ep := *ep
+		return client.NewReceivePackSession(&ep, remote.Auth.method())
+	}
+	return connection{open: open, receive: receive, close: rt.CloseIdleConnections}, nil
 }
 
 func tlsConfig(auth Auth) (*tls.Config, error) {
@@ -112,7 +126,8 @@ func tlsConfig(auth Auth) (*tls.Config, error) {
 	return config, nil
 }
 
-// bounded cuts answers that are read into memory: all but packs.
+// bounded cuts answers that are read into memory: all but packs. The answer to a push is read
+// here, for the library closes it neither at its end nor before.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -122,6 +137,14 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if req.Method == http.MethodGet || res.StatusCode != http.StatusOK {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxRefs)
+		return res, nil
+	}
+	if strings.HasSuffix(req.URL.Path, "/"+transport.ReceivePackServiceName) {
+		report, err := io.ReadAll(boundedReport(res.Body))
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			return nil, err
+		}
+		res.Body = io.NopCloser(bytes.NewReader(report))
 	}
 	return res, nil
 }
@@ -133,7 +156,8 @@ func connectFile(ep *transport.Endpoint) connection {
 	}
 	client := server.NewClient(server.NewFilesystemLoader(osfs.New("/")))
 	open := func(context.Context) (session, error) { return client.NewUploadPackSession(ep, nil) }
-	return connection{open: open, close: func() {}}
+	receive := func(context.Context) (receiver, error) { return openFileReceiver(client, ep) }
+	return connection{open: open, receive: receive, close: func() {}}
 }
 
 // advertise opens a session and asks for the references.

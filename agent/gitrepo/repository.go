@@ -17,10 +17,7 @@ import (
 func FetchRepository(ctx context.Context, dir string, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool) (Fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
 	defer cancel()
-	if err := CheckURL(repo.Spec.URL, allowInsecure); err != nil {
-		return Fetched{}, err
-	}
-	remote, err := remoteOf(ctx, repo, secrets)
+	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -29,6 +26,29 @@ func FetchRepository(ctx context.Context, dir string, repo *v1alpha1.Repository,
 		return Fetched{}, err
 	}
 	return mirror.Fetch(ctx, remote, wantOf(repo.Spec.Ref))
+}
+
+// PushRepository makes a commit on top of one that was fetched into the mirror at dir, and pushes
+// it to the Repository's remote, as Push does.
+func PushRepository(ctx context.Context, dir string, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool, c Commit) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
+	defer cancel()
+	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
+	if err != nil {
+		return "", err
+	}
+	return Push(ctx, dir, remote, c)
+}
+
+// DeleteRepositoryBranch deletes a branch of the Repository's remote, as DeleteBranch does.
+func DeleteRepositoryBranch(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool, branch, tip string) error {
+	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
+	defer cancel()
+	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
+	if err != nil {
+		return err
+	}
+	return DeleteBranch(ctx, remote, branch, tip)
 }
 
 // wantOf is the commit that spec.ref selects; nil is the remote's HEAD.
@@ -40,8 +60,11 @@ func wantOf(ref *v1alpha1.RepositoryRef) Want {
 }
 
 // remoteOf is where a Repository is and how to reach it.
-func remoteOf(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader) (Remote, error) {
+func remoteOf(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool) (Remote, error) {
 	remote := Remote{URL: repo.Spec.URL}
+	if err := CheckURL(repo.Spec.URL, allowInsecure); err != nil {
+		return remote, err
+	}
 	err := withSecret(ctx, secrets, repo.Namespace, "spec.secretRef", repo.Spec.SecretRef, func(data map[string][]byte) (err error) {
 		remote.Auth, err = ReadAuth(data, repo.Spec.URL)
 		return err

@@ -46,6 +46,7 @@ func newOrigin(t testing.TB) *origin {
 	for _, dir := range []string{o.bare(), o.work} {
 		o.git(dir, "config", "gc.auto", "0")
 		o.git(dir, "config", "receive.autogc", "false")
+		o.git(dir, "config", "http.receivepack", "true")
 	}
 	return o
 }
@@ -310,10 +311,9 @@ func (o *origin) serveSSH(conn net.Conn, config *ssh.ServerConfig) {
 // run is what a shell on the server would do.
 func (o *origin) run(channel ssh.Channel, line string) {
 	defer channel.Close()
-	name, found := strings.CutPrefix(line, "git-upload-pack '")
-	name = strings.TrimSuffix(name, "'")
-	cmd := exec.Command("git", "upload-pack", filepath.Join(o.root, name))
-	if !found {
+	service, quoted, _ := strings.Cut(line, " ")
+	cmd := exec.Command("git", strings.TrimPrefix(service, "git-"), filepath.Join(o.root, strings.Trim(quoted, "'")))
+	if service != "git-upload-pack" && service != "git-receive-pack" {
 		fmt.Fprintln(channel.Stderr(), "no such command")
 		return
 	}

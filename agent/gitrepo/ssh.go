@@ -37,8 +37,12 @@ func connectSSH(ep *transport.Endpoint, remote Remote) (connection, error) {
 		HostKeyCallback:   checkHostKey(auth.hosts),
 		HostKeyAlgorithms: auth.hosts.HostKeyAlgorithms(address),
 	}
-	open := func(ctx context.Context) (session, error) { return openSSH(ctx, dialer, address, config, ep.Path) }
-	return connection{open: open, close: func() {}}, nil
+	start := func(ctx context.Context, service string) (*sshSession, error) {
+		return openSSH(ctx, dialer, address, config, service+" "+quote(ep.Path))
+	}
+	open := func(ctx context.Context) (session, error) { return start(ctx, transport.UploadPackServiceName) }
+	receive := func(ctx context.Context) (receiver, error) { return start(ctx, transport.ReceivePackServiceName) }
+	return connection{open: open, receive: receive, close: func() {}}, nil
 }
 
 // sshDialer dials directly or through a SOCKS5 proxy.
@@ -84,9 +88,9 @@ type sshSession struct {
 	stop   func() bool
 }
 
-// openSSH connects and starts git-upload-pack on the server. When the context ends the
-// connection is closed, and with it ends whatever waits for it.
-func openSSH(ctx context.Context, dialer proxy.ContextDialer, address string, config *ssh.ClientConfig, path string) (session, error) {
+// openSSH connects and starts a command on the server. When the context ends the connection is
+// closed, and with it ends whatever waits for it.
+func openSSH(ctx context.Context, dialer proxy.ContextDialer, address string, config *ssh.ClientConfig, command string) (*sshSession, error) {
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -99,14 +103,14 @@ func openSSH(ctx context.Context, dialer proxy.ContextDialer, address string, co
 		return nil, err
 	}
 	s.client = ssh.NewClient(c, channels, requests)
-	if err := s.start(path); err != nil {
+	if err := s.start(command); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *sshSession) start(path string) (err error) {
+func (s *sshSession) start(command string) (err error) {
 	if s.remote, err = s.client.NewSession(); err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (s *sshSession) start(path string) (err error) {
 	if s.stdout, err = s.remote.StdoutPipe(); err != nil {
 		return err
 	}
-	return s.remote.Start("git-upload-pack " + quote(path))
+	return s.remote.Start(command)
 }
 
 // quote makes one word of a path for the server's shell, as git does.
@@ -161,6 +165,23 @@ func (s *sshSession) UploadPack(_ context.Context, req *packp.UploadPackRequest)
 		return nil, fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	return res, nil
+}
+
+func (s *sshSession) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	if err := errors.Join(req.Encode(s.stdin), s.stdin.Close()); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, s.said() // it hung up
+		}
+		return nil, err
+	}
+	stdout := boundedReport(s.stdout)
+	report := packp.NewReportStatus()
+	if err := report.Decode(reportIn(req, stdout)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	// To hang up now would end what the server does after an update.
+	_, err := io.Copy(io.Discard, stdout)
+	return report, err
 }
 
 func (s *sshSession) Close() error {
