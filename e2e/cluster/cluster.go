@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sluice-dev/sluice/e2e/program"
 	"k8s.io/client-go/rest"
 )
 
@@ -21,8 +22,8 @@ type Cluster struct {
 	config     *rest.Config
 	binary     string
 	throwAway  bool // Stop removes Dir
-	controller *process
-	simulators []*process
+	controller *program.Process
+	simulators []*program.Process
 	audit      *auditLog
 }
 
@@ -34,9 +35,9 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 // Stop ends the cluster at once, and removes its directory if Start made it.
 func (c *Cluster) Stop() error {
 	for _, simulator := range c.simulators {
-		simulator.stop()
+		simulator.Stop()
 	}
-	c.controller.stop()
+	c.controller.Stop()
 	return c.cleanUp()
 }
 
@@ -49,7 +50,7 @@ func (c *Cluster) cleanUp() error {
 
 // Done is closed when the control plane has ended, by Stop or because a component failed;
 // then logs/controlplane.log says which and why.
-func (c *Cluster) Done() <-chan struct{} { return c.controller.done }
+func (c *Cluster) Done() <-chan struct{} { return c.controller.Done() }
 
 // Log is the path of a component's log: etcd, kube-apiserver, kube-controller-manager,
 // kube-scheduler, kwok, or controlplane, which runs them.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/sluice-dev/sluice/e2e/program"
 )
 
 // Simulate stands in for a controller that does not run: until the cluster stops, custom
@@ -17,7 +19,7 @@ func (c *Cluster) Simulate(ctx context.Context, name, stages string) error {
 	if err := os.WriteFile(file, []byte(stages), 0o644); err != nil {
 		return err
 	}
-	simulator, err := startProcess(c.binary, c.Log("simulate-"+name), "simulate", "--dir="+c.Dir, "--name="+name, "--stages="+file)
+	simulator, err := program.Start(c.binary, c.Log("simulate-"+name), nil, "simulate", "--dir="+c.Dir, "--name="+name, "--stages="+file)
 	if err != nil {
 		return err
 	}
@@ -28,10 +30,10 @@ func (c *Cluster) Simulate(ctx context.Context, name, stages string) error {
 			return nil
 		}
 		select {
-		case <-simulator.done:
-			return simulator.failure()
+		case <-simulator.Done():
+			return simulator.Failure()
 		case <-ctx.Done():
-			return fmt.Errorf("simulation %s did not start: %w; the log ends:\n%s", name, ctx.Err(), lastLines(log))
+			return fmt.Errorf("simulation %s did not start: %w; the log ends:\n%s", name, ctx.Err(), program.LastLines(log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-dev/sluice/e2e/program"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -63,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if c.controller, err = startProcess(binary, c.Log("controlplane"), o.flags(c.Dir)...); err != nil {
+	if c.controller, err = program.Start(binary, c.Log("controlplane"), nil, o.flags(c.Dir)...); err != nil {
 		return nil, errors.Join(err, c.cleanUp())
 	}
 	if err := c.awaitReady(ctx, began); err != nil {
@@ -111,11 +112,11 @@ func (c *Cluster) awaitReady(ctx context.Context, began time.Time) error {
 			return nil
 		}
 		select {
-		case <-c.controller.done:
-			return c.controller.failure()
+		case <-c.controller.Done():
+			return c.controller.Failure()
 		case <-ctx.Done():
 			log, _ := os.ReadFile(c.Log("kube-apiserver")) // what was written, if anything
-			return fmt.Errorf("the control plane was not ready in time: %w; the API server's log ends:\n%s", ctx.Err(), lastLines(log))
+			return fmt.Errorf("the control plane was not ready in time: %w; the API server's log ends:\n%s", ctx.Err(), program.LastLines(log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

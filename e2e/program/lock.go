@@ -1,4 +1,4 @@
-package cluster
+package program
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		select {
 		case <-ctx.Done():
 			file.Close()
-			return nil, fmt.Errorf("waiting for another process to build the control plane: %w", ctx.Err())
+			return nil, fmt.Errorf("waiting for another process to build it (%s is locked): %w", path, ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

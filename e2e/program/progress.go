@@ -1,4 +1,4 @@
-package cluster
+package program
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 const reportEvery = 10 * time.Second
 
 // report says every ten seconds how the build stands, until stopped.
-func report(progress io.Writer, packages *lineCounter) (stop func()) {
+func (p Program) report(progress io.Writer, packages *lineCounter) (stop func()) {
 	began, ticks, done := time.Now(), time.NewTicker(reportEvery), make(chan struct{})
 	var reporter sync.WaitGroup
 	reporter.Go(func() {
@@ -20,8 +20,8 @@ func report(progress io.Writer, packages *lineCounter) (stop func()) {
 			case <-done:
 				return
 			case <-ticks.C:
-				fmt.Fprintf(progress, "building the control plane: %s, %d packages (the first time about 8 minutes and 2,700 packages on two cores, later seconds)\n",
-					time.Since(began).Round(time.Second), packages.count())
+				fmt.Fprintf(progress, "building %s: %s, %d packages (the first time %s, later seconds)\n",
+					p.Title, time.Since(began).Round(time.Second), packages.count(), p.Takes)
 			}
 		}
 	})
@@ -54,11 +54,11 @@ func (l *lineCounter) count() int {
 func (l *lineCounter) tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return lastLines(l.text.Bytes())
+	return LastLines(l.text.Bytes())
 }
 
-// lastLines is as much of a log as fits an error message.
-func lastLines(log []byte) string {
+// LastLines is as much of a log as fits an error message.
+func LastLines(log []byte) string {
 	const size = 3000
 	if len(log) <= size {
 		return string(log)
