@@ -57,11 +57,17 @@ lint: vet ## vet, also of the nested module, and staticcheck with staticcheck.co
 	go -C e2e/controlplane vet ./...
 	go tool staticcheck ./agent/... ./cmd/... ./manifests/... ./e2e/...
 
-# What the tests and the demo need besides Go comes from Debian's packages.
+# What the tests and the demo need besides Go comes from Debian's packages. That of prometheus
+# would also serve on this machine: it is kept from it, now (policy-rc.d) and at the next start.
 .PHONY: tools
 tools:
-	@for tool in git tar; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@for tool in git tar prometheus ssh-keygen; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	missing=$$(echo "$$missing" | sed 's/ssh-keygen/openssh-client/'); \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq $$missing; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			policy=/usr/sbin/policy-rc.d; \
+			[ -e $$policy ] || { trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing || exit 1; \
+			case "$$missing" in *prometheus*) update-rc.d prometheus disable;; esac; \
 		else echo "please install:$$missing"; exit 1; fi; \
 	fi
