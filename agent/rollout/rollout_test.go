@@ -1,0 +1,200 @@
+package rollout_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/rollout"
+	"github.com/sluice-dev/sluice/agent/serving"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var start = time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
+
+// facts are those of v8 on its way to production, where v7 serves, with nothing against it.
+func facts(phase v1alpha1.PromotionPhase) rollout.Facts {
+	f := rollout.Facts{
+		Now: start.Add(time.Minute),
+		Promotion: v1alpha1.Promotion{
+			Spec:   v1alpha1.PromotionSpec{Model: "fraud", Stage: "production", Version: "v8", From: "v7"},
+			Status: v1alpha1.PromotionStatus{Phase: phase, PhaseSince: new(metav1.NewMicroTime(start))},
+		},
+		Rollout: v1alpha1.Rollout{
+			Canary: []v1alpha1.CanaryStep{{Traffic: 10, Hold: hold(5 * time.Minute)}, {Traffic: 50, Hold: hold(10 * time.Minute)}},
+			Drain:  hold(30 * time.Second), ReadyTimeout: hold(10 * time.Minute),
+		},
+		Splits:   true,
+		Artifact: rollout.Artifact{Verified: true, Digest: "sha256:8"},
+		Findings: []v1alpha1.Finding{{Gate: "not-worse", Result: v1alpha1.FindingPassed}},
+		Applied:  true,
+		Serving:  serving.State{Stable: serving.Readiness{Ready: true}, Candidate: serving.Readiness{Ready: true}},
+	}
+	if phase == v1alpha1.PromotionCanary {
+		f.Promotion.Status.Traffic, f.Serving.Traffic = 10, 10
+	}
+	return f
+}
+
+func hold(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+
+func TestNext(t *testing.T) {
+	running := []v1alpha1.AnalysisStatus{{Name: "errors", Result: v1alpha1.AnalysisRunning}}
+	failed := []v1alpha1.AnalysisStatus{{Name: "errors", Result: v1alpha1.AnalysisFailed, Message: "it is 0.034, at most 0.01 is allowed"}}
+	passed := []v1alpha1.AnalysisStatus{{Name: "errors", Result: v1alpha1.AnalysisPassed}}
+	for _, c := range []struct {
+		name   string
+		phase  v1alpha1.PromotionPhase
+		change func(*rollout.Facts)
+		want   string // phase traffic step: message
+		again  time.Duration
+	}{
+		{"begin", "", nil, "Verifying 0 0: looking at the artifact", 0},
+		{"the artifact is as it should be", v1alpha1.PromotionVerifying, nil, "Gated 0 0: asking the gates", 0},
+		{"the artifact was changed", v1alpha1.PromotionVerifying, func(f *rollout.Facts) { f.Artifact = rollout.Artifact{Message: "s3://m/v8 was changed"} },
+			"Verifying 0 0: s3://m/v8 was changed", 0},
+		{"gates passed", v1alpha1.PromotionGated, nil, "Preparing 0 0: v8 is being brought up", 0},
+		{"a gate waits", v1alpha1.PromotionGated, func(f *rollout.Facts) {
+			f.Findings = append(f.Findings, v1alpha1.Finding{Gate: "soaked", Result: v1alpha1.FindingWaiting, Message: "v8 has served in staging for 12m of 30m"})
+			f.GateAt, f.SampleAt = start.Add(18*time.Minute), start.Add(20*time.Minute)
+		}, "Gated 0 0: gate soaked: v8 has served in staging for 12m of 30m", 18 * time.Minute},
+		{"the artifact changes while a gate waits", v1alpha1.PromotionGated, func(f *rollout.Facts) { f.Artifact = rollout.Artifact{Message: "s3://m/v8 was changed"} },
+			"Gated 0 0: s3://m/v8 was changed", 0},
+		{"not seen yet", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Serving = serving.State{} },
+			"Preparing 0 0: v8 is being brought up: it has not been seen yet", 10 * time.Minute},
+		{"not applied: what was ready before says nothing", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Applied, f.Trouble = false, "namespace fraud is not there" },
+			"Preparing 0 0: v8 is being brought up: namespace fraud is not there", 10 * time.Minute},
+		{"it does not get ready", v1alpha1.PromotionPreparing, func(f *rollout.Facts) {
+			f.Serving.Candidate = serving.Readiness{Message: "0 of 2 replicas are ready"}
+			f.Now = start.Add(10 * time.Minute)
+		}, "Failed 0 0: v8 did not become ready within 10m0s: 0 of 2 replicas are ready", 0},
+		{"it cannot load", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Serving.Candidate = serving.Readiness{Failed: true, Message: "no such file"} },
+			"Failed 0 0: v8 cannot serve: no such file", 0},
+		{"ready", v1alpha1.PromotionPreparing, nil, "Canary 10 0: v8 gets 10 % of the traffic (step 1 of 2)", 0},
+		{"ready, and nothing served before", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Promotion.Spec.From = "" }, "Shifting 100 0: v8 gets all traffic", 0},
+		{"ready, and it served before", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Return = true }, "Shifting 100 0: v8 gets all traffic", 0},
+		{"ready, no canary", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Rollout.Canary = nil }, "Shifting 100 0: v8 gets all traffic", 0},
+		{"ready, traffic cannot be shared", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Splits = false }, "Canary 100 0: v8 gets 100 % of the traffic (step 1 of 1)", 0},
+		{"a step holds", v1alpha1.PromotionCanary, nil, "Canary 10 0: v8 has 10 % of the traffic (step 1 of 2), at least until 09:05:00 UTC", 5 * time.Minute},
+		{"a sample is due before", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Analyses, f.SampleAt = running, start.Add(2*time.Minute) },
+			"Canary 10 0: v8 has 10 % of the traffic (step 1 of 2), at least until 09:05:00 UTC", 2 * time.Minute},
+		{"the traffic has not come", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Serving.Traffic, f.Serving.Candidate.Message = 0, "its route is not programmed"
+			f.Now = start.Add(6 * time.Minute)
+		}, "Canary 10 0: v8 is to have 10 %: its route is not programmed", 15 * time.Minute},
+		{"the traffic never comes", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Serving.Traffic, f.Serving.Candidate.Message = 0, "its route is not programmed"
+			f.Now = start.Add(15 * time.Minute)
+		}, "RolledBack 0 0: v8 did not get 10 % of the traffic within 10m0s: its route is not programmed; all traffic is back on v7", 0},
+		{"held long enough, an analysis goes on", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Analyses, f.SampleAt, f.Now = running, start.Add(6*time.Minute), start.Add(5*time.Minute)
+		}, "Canary 10 0: v8 has 10 % of the traffic (step 1 of 2) until its analyses have passed", 6 * time.Minute},
+		{"next step", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Analyses, f.Now = passed, start.Add(5*time.Minute) },
+			"Canary 50 1: v8 gets 50 % of the traffic (step 2 of 2)", 0},
+		{"last step done", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Promotion.Status.Step, f.Promotion.Status.Traffic, f.Serving.Traffic, f.Now = 1, 50, 50, start.Add(10*time.Minute)
+		}, "Shifting 100 1: v8 gets all traffic", 0},
+		{"an analysis fails", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Analyses = failed },
+			"RolledBack 0 0: v8 failed at 10 %: analysis errors: it is 0.034, at most 0.01 is allowed; all traffic is back on v7", 0},
+		{"an analysis fails, hold", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Analyses, f.Rollout.OnFailure = failed, v1alpha1.OnFailureHold },
+			"Failed 10 0: v8 failed at 10 %: analysis errors: it is 0.034, at most 0.01 is allowed; it keeps its traffic, for onFailure is Hold", 0},
+		{"it breaks in the canary", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Serving.Candidate = serving.Readiness{Failed: true, Message: "it crashes"} },
+			"RolledBack 0 0: v8 failed at 10 %: it crashes; all traffic is back on v7", 0},
+		{"a failure right after the write may be about what was before", v1alpha1.PromotionPreparing, func(f *rollout.Facts) {
+			f.Serving.Candidate = serving.Readiness{Failed: true, Message: "no such file"}
+			f.Now = start.Add(time.Second)
+		}, "Preparing 0 0: v8 is being brought up: no such file", serving.Settle},
+		{"a first version has nothing to go back to", v1alpha1.PromotionPreparing, func(f *rollout.Facts) {
+			f.Serving.Candidate = serving.Readiness{Message: "0 of 2 replicas are ready"}
+			f.Promotion.Spec.From, f.Now = "", start.Add(time.Hour)
+		}, "Preparing 0 0: v8 is not ready, and nothing else serves: 0 of 2 replicas are ready", 0},
+		{"all traffic has come", v1alpha1.PromotionShifting, func(f *rollout.Facts) { f.Serving.Traffic = 100 }, "Completing 0 0: v8 has all traffic", 0},
+		{"all traffic does not come", v1alpha1.PromotionShifting, func(f *rollout.Facts) {
+			f.Serving.Candidate, f.Now = serving.Readiness{Message: "1 of 2"}, start.Add(10*time.Minute)
+		}, "RolledBack 0 0: v8 did not come to serve with all traffic: 1 of 2; all traffic is back on v7", 0},
+		{"v7 drains", v1alpha1.PromotionCompleting, func(f *rollout.Facts) { f.Now = start.Add(time.Second) }, "Completing 0 0: v8 has all traffic; v7 ends at 09:00:30 UTC", 30 * time.Second},
+		{"done", v1alpha1.PromotionCompleting, nil, "Succeeded 0 0: v8 serves", 0},
+		{"not ready with all traffic", v1alpha1.PromotionCompleting, func(f *rollout.Facts) { f.Serving.Stable = serving.Readiness{Message: "1 of 2"} },
+			"Completing 0 0: v8 has all traffic and is not ready: 1 of 2", 0},
+		{"an end is an end", v1alpha1.PromotionRolledBack, nil, "RolledBack 0 0: ", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := facts(c.phase)
+			if c.change != nil {
+				c.change(&f)
+			}
+			before := f.Promotion.Status.DeepCopy()
+			s, again := rollout.Next(f)
+			if is := fmt.Sprintf("%s %d %d: %s", s.Phase, s.Traffic, s.Step, s.Message); is != c.want {
+				t.Errorf("\n is %s\nwant %s", is, c.want)
+			}
+			if want := start.Add(c.again); c.again == 0 && !again.IsZero() || c.again != 0 && !again.Equal(want) {
+				t.Errorf("looked at again at %s, want %s", again, want)
+			}
+			if ended := s.EndedAt != nil; s.Phase.Ended() != ended && c.phase != v1alpha1.PromotionRolledBack {
+				t.Errorf("phase %s, ended at %v", s.Phase, s.EndedAt)
+			}
+			if fmt.Sprint(f.Promotion.Status) != fmt.Sprint(*before) {
+				t.Error("the facts were changed")
+			}
+		})
+	}
+}
+
+// Whatever happens on the way: traffic rises step by step and none is left out, each is held for
+// its time, a gate that is not passed gives no traffic, and an end is for ever.
+func TestAnyWay(t *testing.T) {
+	ends := map[v1alpha1.PromotionPhase]int{}
+	for seed := range uint64(2000) {
+		random := rand.New(rand.NewPCG(seed, 8))
+		f := facts("")
+		f.Promotion.Status = v1alpha1.PromotionStatus{}
+		f.Now = start
+		var trail []string
+		entered, step := start, -1
+		for range 200 {
+			f.Now = f.Now.Add(time.Duration(random.IntN(240)) * time.Second)
+			f.Artifact.Verified = random.IntN(5) > 0
+			f.Findings[0].Result = []v1alpha1.FindingResult{v1alpha1.FindingPassed, v1alpha1.FindingWaiting, v1alpha1.FindingFailed}[random.IntN(3)]
+			f.Applied = random.IntN(5) > 0
+			f.Serving.Candidate = serving.Readiness{Ready: random.IntN(4) > 0, Failed: random.IntN(30) == 0}
+			f.Serving.Stable.Ready = random.IntN(4) > 0
+			f.Serving.Traffic = f.Promotion.Status.Traffic
+			f.Analyses = []v1alpha1.AnalysisStatus{{Name: "errors", Result: []v1alpha1.AnalysisResult{v1alpha1.AnalysisRunning, v1alpha1.AnalysisPassed}[random.IntN(2)]}}
+			if random.IntN(60) == 0 {
+				f.Analyses[0].Result = v1alpha1.AnalysisFailed
+			}
+			was := f.Promotion.Status
+			now, _ := rollout.Next(f)
+			f.Promotion.Status = now
+			if now.Phase == was.Phase && now.Step == was.Step && (now.Traffic == was.Traffic) {
+				continue
+			}
+			trail = append(trail, fmt.Sprintf("%s/%d", now.Phase, now.Traffic))
+			switch {
+			case was.Phase.Ended():
+				t.Fatalf("seed %d: it goes on after its end: %v", seed, trail)
+			case now.Phase == v1alpha1.PromotionPreparing && (f.Findings[0].Result != v1alpha1.FindingPassed || !f.Artifact.Verified):
+				t.Fatalf("seed %d: it passes a gate that is shut: %v", seed, trail)
+			case now.Phase == v1alpha1.PromotionCanary:
+				if step++; int(now.Step) != step || now.Traffic != f.Rollout.Canary[step].Traffic {
+					t.Fatalf("seed %d: step %d at %d %% comes where step %d should: %v", seed, now.Step, now.Traffic, step, trail)
+				}
+			case now.Phase == v1alpha1.PromotionShifting && step != 1:
+				t.Fatalf("seed %d: it completes after step %d: %v", seed, step, trail)
+			}
+			if was.Phase == v1alpha1.PromotionCanary && !now.Phase.Held() && f.Now.Sub(entered) < f.Rollout.Canary[was.Step].Hold.Duration {
+				t.Fatalf("seed %d: step %d was held for %s only: %v", seed, was.Step, f.Now.Sub(entered), trail)
+			}
+			entered = f.Now
+		}
+		ends[f.Promotion.Status.Phase]++
+	}
+	for _, end := range []v1alpha1.PromotionPhase{v1alpha1.PromotionSucceeded, v1alpha1.PromotionRolledBack, v1alpha1.PromotionFailed} {
+		if ends[end] < 20 {
+			t.Errorf("only %d of 2000 ways end in %s: %v", ends[end], end, ends)
+		}
+	}
+}
