@@ -88,6 +88,15 @@ func NewSet(objects []Object) Set {
 	return Set{Objects: objects, Digest: hex.EncodeToString(h.Sum(nil))}
 }
 
+// Find looks an object up.
+func (s Set) Find(ref Ref) (Object, bool) {
+	n, found := slices.BinarySearchFunc(s.Objects, ref, func(o Object, r Ref) int { return o.Ref.Compare(r) })
+	if !found {
+		return Object{}, false
+	}
+	return s.Objects[n], true
+}
+
 // DigestOf is the digest of an object's canonical JSON.
 func DigestOf(json []byte) string {
 	sum := sha256.Sum256(json)

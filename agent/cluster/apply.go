@@ -89,7 +89,7 @@ func (s *Session) endWrite(ref agent.Ref) {
 // that the write changed is open until its watch shows it.
 func (s *Session) observe(ref agent.Ref, got *metav1.PartialObjectMetadata) agent.Live {
 	live := sight(ref.GroupKind(), got)
-	via := watchKey{GroupKind: ref.GroupKind()}
+	via := watchKey{GroupKind: ref.GroupKind(), of: live.Owner.Kind}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.writing[ref]; w != nil && w.lost > live.ResourceVersion {
@@ -213,7 +213,7 @@ func (s *Session) Disown(ctx context.Context, ref agent.Ref, version, uid string
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":    uid,
-		"labels": map[string]any{v1alpha1.OverlayLabel: nil, v1alpha1.OverlayNamespaceLabel: nil},
+		"labels": map[string]any{v1alpha1.OverlayLabel: nil, v1alpha1.OverlayNamespaceLabel: nil, v1alpha1.ModelNamespaceLabel: nil},
 	}})
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ type Cluster struct {
 	kinds  *kinds
 	notify func(agent.Owner)
 	// pressure is that of all sessions together.
-	pressure *pressure
+	pressure  *pressure
+	abilities abilities
 
 	mu       sync.Mutex
 	sessions map[string]*Session

@@ -185,8 +185,12 @@ func inOrder(groups []*metav1.APIGroup) []schema.GroupVersion {
 }
 
 // KindsChanged tells that a CRD of a group came, changed or went, so that the kinds of the
-// group are asked for anew when they are needed next.
-func (c *Cluster) KindsChanged(group string) { c.kinds.change(group) }
+// group are asked for anew when they are needed next. It tells whether what the cluster can do for
+// models may have changed with them.
+func (c *Cluster) KindsChanged(group string) bool {
+	c.kinds.change(group)
+	return c.abilities.change(group)
+}
 
 // mapping finds the resource of a kind. The version is a wish: when it is not served any
 // more, one that is served is taken, so that old objects can still be found and pruned.

@@ -47,7 +47,13 @@ func refOf(gk schema.GroupKind, object metav1.Object) agent.Ref {
 
 func ownerOf(object metav1.Object) agent.Owner {
 	labels := object.GetLabels()
-	return agent.Owner{Namespace: labels[v1alpha1.OverlayNamespaceLabel], Name: labels[v1alpha1.OverlayLabel]}
+	if name, is := labels[v1alpha1.OverlayLabel]; is {
+		return agent.Owner{Namespace: labels[v1alpha1.OverlayNamespaceLabel], Name: name}
+	}
+	if namespace, is := labels[v1alpha1.ModelNamespaceLabel]; is { // the other label is also on what a Model's objects make
+		return agent.Owner{Kind: agent.ModelOwner, Namespace: namespace, Name: labels[v1alpha1.ModelLabel]}
+	}
+	return agent.Owner{}
 }
 
 // foreignOwner says which other tool or controller claims an object.

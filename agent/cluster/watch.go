@@ -25,10 +25,12 @@ import (
 // not answer in time are taken as not to be seen now; their first answer wakes the overlay.
 const syncPatience = 10 * time.Second
 
-// watchKey names a watch: a kind, everywhere or in one namespace.
+// watchKey names a watch: the objects of a kind that Overlays own, or Models, everywhere or in one
+// namespace.
 type watchKey struct {
 	schema.GroupKind
 	namespace string
+	of        agent.OwnerKind
 }
 
 // watcher is one running watch.
@@ -76,7 +78,7 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 	everywhere := make([]*watcher, len(needs))
 	for n, need := range needs {
 		gk := need.Kind.GroupKind()
-		mapping, err := s.mappingToWatch(need.Kind)
+		mapping, err := s.mappingToWatch(owner.Kind, need.Kind)
 		if err != nil {
 			failed[gk] = explainKind(need.Kind, err)
 			if !meta.IsNoMatchError(err) {
@@ -84,7 +86,7 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 			}
 			continue
 		}
-		mappings[n], everywhere[n] = mapping, s.start(owner, watchKey{GroupKind: gk}, mapping)
+		mappings[n], everywhere[n] = mapping, s.start(owner, watchKey{GroupKind: gk, of: owner.Kind}, mapping)
 	}
 	patience, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
@@ -109,9 +111,9 @@ func (s *Session) Watch(ctx context.Context, owner agent.Owner, needs []Need) ma
 
 // mappingToWatch finds the resource to watch of a kind. Overlays may have different versions of
 // it: any one shows all objects, so the one that is watched stays while it is served.
-func (s *Session) mappingToWatch(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+func (s *Session) mappingToWatch(of agent.OwnerKind, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	s.mu.Lock()
-	w, running := s.watches[watchKey{GroupKind: gvk.GroupKind()}]
+	w, running := s.watches[watchKey{GroupKind: gvk.GroupKind(), of: of}]
 	s.mu.Unlock()
 	if running {
 		gvk.Version = w.resource.Version
@@ -177,7 +179,7 @@ func (s *Session) narrow(ctx context.Context, owner agent.Owner, everywhere *wat
 	}
 	var each []*watcher
 	for _, ns := range namespaces {
-		each = append(each, s.start(owner, watchKey{GroupKind: everywhere.key.GroupKind, namespace: ns}, mapping))
+		each = append(each, s.start(owner, watchKey{GroupKind: everywhere.key.GroupKind, namespace: ns, of: owner.Kind}, mapping))
 	}
 	return each
 }
@@ -250,13 +252,18 @@ func watchWith(ctx context.Context, source cache.ListerWatcher, store cache.Refl
 // source lists and watches objects with the ownership label, and notes failures.
 func (w *watcher) source() cache.ListerWatcher {
 	if w.static {
-		return sourceOf(w.session.metadata.Resource(w.resource).Namespace(w.key.namespace), labelled, w.note)
+		return sourceOf(w.session.metadata.Resource(w.resource).Namespace(w.key.namespace), w.key.labelled, w.note)
 	}
-	return sourceOf(w.session.dynamic.Resource(w.resource).Namespace(w.key.namespace), labelled, w.note)
+	return sourceOf(w.session.dynamic.Resource(w.resource).Namespace(w.key.namespace), w.key.labelled, w.note)
 }
 
 // labelled restricts a list or watch to objects with the ownership label.
-func labelled(o *metav1.ListOptions) { o.LabelSelector = v1alpha1.OverlayLabel }
+func (k watchKey) labelled(o *metav1.ListOptions) {
+	o.LabelSelector = v1alpha1.OverlayLabel
+	if k.of == agent.ModelOwner {
+		o.LabelSelector = v1alpha1.ModelNamespaceLabel
+	}
+}
 
 // lister is a client of one resource that gives lists of type L.
 type lister[L runtime.Object] interface {
@@ -427,7 +434,7 @@ func (s *Session) see(w *watcher, ref agent.Ref, live agent.Live) {
 	}
 	s.seen[ref] = sighting{live: live, via: w.key}
 	s.mu.Unlock()
-	if known && same(before.live, live) {
+	if known && same(before.live, live) && live.Owner.Kind != agent.ModelOwner { // which goes by more of a status than its health
 		return
 	}
 	s.notify(live.Owner)

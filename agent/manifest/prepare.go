@@ -52,7 +52,11 @@ var serverOwned = []string{"creationTimestamp", "deletionGracePeriodSeconds", "d
 func owned(labels map[string]any, owner agent.Owner) map[string]any {
 	all := make(map[string]any, len(labels)+2)
 	maps.Copy(all, labels)
-	all[v1alpha1.OverlayLabel], all[v1alpha1.OverlayNamespaceLabel] = owner.Name, owner.Namespace
+	if owner.Kind == agent.ModelOwner {
+		all[v1alpha1.ModelLabel], all[v1alpha1.ModelNamespaceLabel] = owner.Name, owner.Namespace
+	} else {
+		all[v1alpha1.OverlayLabel], all[v1alpha1.OverlayNamespaceLabel] = owner.Name, owner.Namespace
+	}
 	return all
 }
 

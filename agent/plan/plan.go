@@ -106,7 +106,7 @@ func apply(f Facts, o agent.Object) decision {
 	case o.Options.ApplyOnce:
 		return keep(change, "left as it is: sluice.dev/apply: once")
 	case !recorded || entry.Digest == "" && entry.Fields == "":
-		change.Reason = "in the cluster, not yet applied by this Overlay"
+		change.Reason = "in the cluster, not yet applied by this " + f.Owner.Kind.String()
 		return decision{change: change}
 	}
 
@@ -170,7 +170,7 @@ func foreign(f Facts, change agent.Change, live agent.Live) (decision, bool) {
 			return decision{}, false
 		}
 		d := refuse(change, agent.Update, true, fmt.Sprintf(
-			"it belongs to Overlay %s: remove it from one of the two, or annotate it with %s: owner to take it over",
+			"it belongs to %s: remove it from one of the two, or annotate it with %s: owner to take it over",
 			live.Owner, v1alpha1.ForceAnnotation))
 		d.violation.Holder = live.Owner
 		return d, true
@@ -229,7 +229,7 @@ func remove(f Facts, ref agent.Ref) decision {
 	case !exists:
 		return forget(change, "gone from the cluster")
 	case live.Owner != f.Owner && live.Owner != (agent.Owner{}):
-		return forget(change, "moved to Overlay "+live.Owner.String())
+		return forget(change, "moved to "+live.Owner.String())
 	case live.Owner != f.Owner:
 		return forget(change, "left Git; its ownership labels were removed, so it stays")
 	case !f.Prune:
@@ -241,7 +241,7 @@ func remove(f Facts, ref agent.Ref) decision {
 	}
 	if f.Claims != nil {
 		if other, wanted := f.Claims.Wanted(ref); wanted {
-			d := wait(change, agent.Delete, "Overlay "+other.String()+" is about to take it over")
+			d := wait(change, agent.Delete, other.String()+" is about to take it over")
 			d.violation.Heir = other
 			return d
 		}

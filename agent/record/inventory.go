@@ -18,7 +18,7 @@ import (
 // what the API server and etcd take, and little enough to write for a change of one entry.
 const shardSize = 1000
 
-// Inventories reads and writes the inventories of Overlays. An entry stays in the shard where
+// Inventories reads and writes the inventories of Overlays and Models. An entry stays in the shard where
 // it was first put, so one write changes it as a whole, and a crash between the writes of two
 // shards can neither lose nor duplicate it.
 type Inventories struct {
@@ -36,7 +36,7 @@ type shard struct {
 	entries agent.Inventory
 }
 
-// Load returns what is on record for an Overlay. It reads the cluster the first time, and
+// Load returns what is on record for an owner. It reads the cluster the first time, and
 // remembers afterwards: nobody else writes.
 func (i *Inventories) Load(ctx context.Context, owner agent.Owner) (agent.Inventory, error) {
 	shards, err := i.load(ctx, owner)
@@ -62,8 +62,8 @@ func (i *Inventories) load(ctx context.Context, owner agent.Owner) ([]shard, err
 
 func (i *Inventories) read(ctx context.Context, owner agent.Owner) ([]shard, error) {
 	var list v1alpha1.InventoryList
-	if err := i.Reader.List(ctx, &list, client.InNamespace(owner.Namespace), client.MatchingLabels{v1alpha1.OverlayLabel: owner.Name}); err != nil {
-		return nil, fmt.Errorf("the inventory of Overlay %s cannot be read: %w", owner, err)
+	if err := i.Reader.List(ctx, &list, client.InNamespace(owner.Namespace), client.MatchingLabels{labelOf(owner.Kind): owner.Name}); err != nil {
+		return nil, fmt.Errorf("the inventory of %s cannot be read: %w", owner, err)
 	}
 	var shards []shard
 	for n := range list.Items {
@@ -98,8 +98,7 @@ func (i *Inventories) Stock(ctx context.Context, of map[agent.Owner]bool) error 
 		}
 		for n := range page.Items {
 			o := &page.Items[n]
-			owner := agent.Owner{Namespace: o.Namespace, Name: o.Labels[v1alpha1.OverlayLabel]}
-			if of[owner] {
+			if owner := ownerOf(o); of[owner] {
 				found[owner] = append(found[owner], shard{object: o, entries: entriesOf(o)})
 			}
 		}
@@ -133,7 +132,7 @@ func (i *Inventories) Others(ctx context.Context, owner agent.Owner, namespace s
 	}
 	n := 0
 	for _, object := range list.Items {
-		if object.Namespace == owner.Namespace && object.Labels[v1alpha1.OverlayLabel] == owner.Name {
+		if ownerOf(&object) == owner {
 			continue
 		}
 		for _, e := range object.Entries {
@@ -172,7 +171,7 @@ func (i *Inventories) Save(ctx context.Context, owner agent.Owner, inventory age
 		written, err := i.write(ctx, owner, now.object, entries)
 		if err != nil {
 			i.Forget(owner)
-			return fmt.Errorf("the inventory of Overlay %s cannot be written: %w", owner, err)
+			return fmt.Errorf("the inventory of %s cannot be written: %w", owner, err)
 		}
 		shards = slices.Clone(shards)
 		if n < len(shards) {
@@ -224,7 +223,7 @@ func (i *Inventories) write(ctx context.Context, owner agent.Owner, now *v1alpha
 		object := &v1alpha1.Inventory{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: owner.Namespace, GenerateName: owner.Name + "-",
-				Labels:     map[string]string{v1alpha1.OverlayLabel: owner.Name},
+				Labels:     map[string]string{labelOf(owner.Kind): owner.Name},
 				Finalizers: []string{v1alpha1.Finalizer},
 			},
 			Entries: listOf(entries),
@@ -259,6 +258,22 @@ func listOf(entries agent.Inventory) []v1alpha1.InventoryEntry {
 		})
 	}
 	return list
+}
+
+// labelOf is the label of an Inventory that has the name of its owner.
+func labelOf(kind agent.OwnerKind) string {
+	if kind == agent.ModelOwner {
+		return v1alpha1.ModelLabel
+	}
+	return v1alpha1.OverlayLabel
+}
+
+// ownerOf says whose record an Inventory object is.
+func ownerOf(object *v1alpha1.Inventory) agent.Owner {
+	if name, is := object.Labels[v1alpha1.ModelLabel]; is {
+		return agent.Owner{Kind: agent.ModelOwner, Namespace: object.Namespace, Name: name}
+	}
+	return agent.Owner{Namespace: object.Namespace, Name: object.Labels[v1alpha1.OverlayLabel]}
 }
 
 // entriesOf reads an Inventory object.

@@ -28,6 +28,8 @@ type Request struct {
 	Spec   Spec
 	// Part of the overlay to render; all of it if zero.
 	Part Part `json:",omitzero"`
+	// Replaced are files that have other content than in the source.
+	Replaced map[string][]byte `json:",omitempty"`
 }
 
 // question is what a worker is asked: to render, or to divide.
@@ -107,6 +109,9 @@ func serve(q question, limits Limits, open func(Source) (agent.Tree, error)) ans
 	}
 	if c, ok := tree.(io.Closer); ok {
 		defer c.Close()
+	}
+	if len(r.Replaced) > 0 {
+		tree = Replace(tree, r.Replaced)
 	}
 	if q.Divide {
 		return answer{Split: Divide(tree, r.Spec, limits)}

@@ -34,7 +34,7 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespac
 	}
 	s.release(m)
 	limits := s.limits(o)
-	facts := gather(ctx, session, s.Inventories, plan.Facts{
+	facts := execute.Gather(ctx, session, s.Inventories, plan.Facts{
 		Owner: owner, Inventory: inventory, Prune: deletes(o), Farewell: true,
 		Revision:   lastRevision(o),
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
@@ -52,7 +52,7 @@ func (s *Syncer) Farewell(ctx context.Context, o *v1alpha1.Overlay, withNamespac
 	if !deletes(o) {
 		run = disown(ctx, session, facts, run)
 	}
-	left := s.releasing(recorded(inventory, run), p)
+	left := s.releasing(execute.Recorded(inventory, run), p)
 	if err := s.Inventories.Save(ctx, owner, left); err != nil {
 		return err
 	}

@@ -183,7 +183,7 @@ func (s *Syncer) study(ctx context.Context, m *memory, owner agent.Owner, reques
 		if p == nil {
 			return nil
 		}
-		log.FromContext(ctx).V(1).Info("its parts are known", "overlay", owner.String(), "commit", request.Source.Commit, "parts", len(p.parts))
+		log.FromContext(ctx).V(1).Info("its parts are known", "owner", owner.String(), "commit", request.Source.Commit, "parts", len(p.parts))
 		return func() {
 			m.partial = p
 			if m.rendered.key == key && m.rendered.source == source {
@@ -210,7 +210,7 @@ func (s *Syncer) check(ctx context.Context, m *memory, owner agent.Owner, reques
 			return nil
 		}
 		log.FromContext(ctx).Error(err, "the parts of an overlay are not what a whole build gives; it is built whole from now on",
-			"overlay", owner.String(), "commit", request.Source.Commit, "objects", differing)
+			"owner", owner.String(), "commit", request.Source.Commit, "objects", differing)
 		s.Cluster.Notify(owner)
 		return func() {
 			m.partial, m.whole = nil, true

@@ -70,7 +70,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 			return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
 		}
 		// What could be rendered last stays in force.
-		if set, kinds, err = scoped(session, m.good); err != nil {
+		if set, kinds, err = execute.Scope(session, m.good); err != nil {
 			return s.conclude(m, o, source, Report{Verdict: *failure, News: news})
 		}
 	}
@@ -82,19 +82,20 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	facts := s.facts(o, m, source, set, inventory, now)
 	facts.Kinds = kinds
 	limits := s.limits(o)
-	facts = gather(ctx, session, s.Inventories, facts, limits)
+	facts = execute.Gather(ctx, session, s.Inventories, facts, limits)
 	facts.Claims = s.claims(ctx, o, source.Revision.String(), facts.Live)
 	p := plan.Make(facts)
 	if failure != nil {
 		p = corrections(p)
 	}
+	p = stamped(p)
 	if m.rendered.sketch && writes(p) {
 		m.rendered = rendered{} // what is to be written has to be rendered after all
 		return s.Pass(ctx, o, source, blocked, now)
 	}
 
 	// What is about to be created is on record before it is: a crash leaves no orphan.
-	intended := s.releasing(intend(inventory, p), p)
+	intended := s.releasing(execute.Intend(inventory, p), p)
 	if err := s.Inventories.Save(ctx, owner, intended); err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
 	}
@@ -113,7 +114,7 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	if allHealthy && len(run.Failures()) == 0 && onlyDeletes(p.Violations) {
 		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, session, p, limits).Outcomes...)
 	}
-	if err := s.Inventories.Save(ctx, owner, recorded(intended, run)); err != nil {
+	if err := s.Inventories.Save(ctx, owner, execute.Recorded(intended, run)); err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
 	}
 
@@ -151,7 +152,7 @@ func (s *Syncer) wanted(ctx context.Context, session *cluster.Session, m *memory
 	if failure != nil {
 		return agent.Set{}, nil, failure
 	}
-	set, kinds, err := scoped(session, set)
+	set, kinds, err := execute.Scope(session, set)
 	if err != nil {
 		return agent.Set{}, nil, &Verdict{Phase: Stalled, Reason: v1alpha1.RenderFailedReason, Message: err.Error()}
 	}
@@ -211,11 +212,7 @@ func (s *Syncer) where(m *memory) reached {
 // session returns the cluster as the overlay's account sees it. What the overlay watched as
 // another account it watches no more.
 func (s *Syncer) session(o *v1alpha1.Overlay, m *memory) (*cluster.Session, error) {
-	account := cluster.Account{}
-	if name := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount); name != "" {
-		account = cluster.Account{Namespace: o.Namespace, Name: name}
-	}
-	session, err := s.Cluster.As(account)
+	session, err := s.Cluster.As(s.account(o))
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +221,14 @@ func (s *Syncer) session(o *v1alpha1.Overlay, m *memory) (*cluster.Session, erro
 	}
 	m.session = session
 	return session, nil
+}
+
+// account is the one in whose name an overlay is worked on.
+func (s *Syncer) account(o *v1alpha1.Overlay) cluster.Account {
+	if name := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount); name != "" {
+		return cluster.Account{Namespace: o.Namespace, Name: name}
+	}
+	return cluster.Account{}
 }
 
 // limits bound the work for one overlay.
@@ -243,38 +248,6 @@ func (s *Syncer) facts(o *v1alpha1.Overlay, m *memory, source Source, set agent.
 		Fighting: fights, Prune: o.PruneEnabled(), Drift: o.Spec.Drift,
 		AllowPrune: o.Annotations[v1alpha1.AllowPruneAnnotation],
 	}
-}
-
-// intend announces in an inventory what a plan is about to apply: the digest of what was
-// applied before is taken off first, for after a crash nobody could tell which of the two is
-// in the cluster.
-func intend(inventory agent.Inventory, p agent.Plan) agent.Inventory {
-	next := inventory.Clone()
-	for _, c := range p.Changes {
-		switch c.Verb {
-		case agent.Create, agent.Update, agent.Replace:
-			entry := next[c.Ref]
-			if entry.Digest != c.Object.Digest || entry.Version == "" {
-				next[c.Ref] = agent.Entry{Version: cmp.Or(entry.Version, c.Object.Version), Fields: entry.Fields}
-			}
-		}
-	}
-	return next
-}
-
-// recorded returns the inventory after a run.
-func recorded(inventory agent.Inventory, run agent.Run) agent.Inventory {
-	next := inventory.Clone()
-	for _, o := range run.Outcomes {
-		switch {
-		case o.Result != agent.Done:
-		case o.Verb == agent.Forget:
-			delete(next, o.Ref)
-		case o.Verb != agent.Delete:
-			next[o.Ref] = agent.Entry{Version: o.Version, Digest: o.Digest, Fields: o.Live.Fields}
-		}
-	}
-	return next
 }
 
 // writes tells whether a plan applies anything.

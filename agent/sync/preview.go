@@ -44,9 +44,9 @@ func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1al
 	}
 	facts := s.facts(o, &memory{}, source, set, inventory, now)
 	facts.Kinds = kinds
-	facts = gather(ctx, session, s.Inventories, facts, s.limits(o))
+	facts = execute.Gather(ctx, session, s.Inventories, facts, s.limits(o))
 	facts.Claims = s.neighbours(ctx, session, o, others, source, facts)
-	return redact.plan(rehearse(ctx, session, plan.Make(facts))), nil
+	return redact.plan(rehearse(ctx, session, stamped(plan.Make(facts)))), nil
 }
 
 // wants renders an Overlay. Kinds that its own CRDs are about to define count as known.
@@ -62,7 +62,7 @@ func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha
 	if err != nil {
 		return agent.Set{}, nil, redactor{}, err
 	}
-	set, kinds, err := scoped(session, set)
+	set, kinds, err := execute.Scope(session, set)
 	if err != nil {
 		return agent.Set{}, nil, redactor{}, err
 	}
@@ -126,7 +126,7 @@ func (s *Syncer) neighbours(ctx context.Context, session *cluster.Session, o *v1
 // contested tells whether the plan depends on what other Overlays want.
 func contested(facts plan.Facts) bool {
 	for ref, live := range facts.Live {
-		if _, wanted := find(facts.Set, ref); !wanted || live.Owner != facts.Owner && live.Owner != (agent.Owner{}) {
+		if _, wanted := facts.Set.Find(ref); !wanted || live.Owner != facts.Owner && live.Owner != (agent.Owner{}) {
 			return true
 		}
 	}

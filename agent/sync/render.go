@@ -148,6 +148,16 @@ func SpecOf(o *v1alpha1.Overlay, variables map[string]string) render.Spec {
 	return spec
 }
 
+// SpecOf is what of an Overlay is rendered, with its variables as they are now.
+func (s *Syncer) SpecOf(ctx context.Context, o *v1alpha1.Overlay) (render.Spec, error) {
+	session, err := s.Cluster.As(s.account(o))
+	if err != nil {
+		return render.Spec{}, err
+	}
+	variables, _, err := substitutes(ctx, session, o)
+	return SpecOf(o, variables), err
+}
+
 // keyOf is a digest over everything that a render depends on besides the files. It covers whole
 // values, so that a field added to them can not be forgotten.
 func keyOf(spec render.Spec, ignore []v1alpha1.IgnoreRule) (string, error) {

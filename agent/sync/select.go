@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -65,4 +67,28 @@ func metadataOf(o agent.Object) (labels.Set, labels.Set) {
 		return nil, nil
 	}
 	return object.Metadata.Labels, object.Metadata.Annotations
+}
+
+// leavingOut leaves to others what spec.ignore says.
+func leavingOut(o *v1alpha1.Overlay, set agent.Set) (agent.Set, error) {
+	if len(o.Spec.Ignore) == 0 {
+		return set, nil
+	}
+	pointers := make([][]string, len(set.Objects))
+	for n, rule := range o.Spec.Ignore {
+		matches, err := selects(rule.Target)
+		if err != nil {
+			return set, fmt.Errorf("spec.ignore[%d].target: %w", n, err)
+		}
+		for i, object := range set.Objects {
+			if matches(object) {
+				pointers[i] = append(pointers[i], rule.Paths...)
+			}
+		}
+	}
+	objects := slices.Clone(set.Objects)
+	for i := range objects {
+		objects[i] = objects[i].LeavingOut(pointers[i])
+	}
+	return agent.NewSet(objects), nil
 }

@@ -223,7 +223,7 @@ func (e ending) failures(failed []agent.Outcome) string {
 // about says something of an object, with the file it comes from.
 func (e ending) about(ref agent.Ref, message string) string {
 	text := ref.String() + ": " + message
-	o, wanted := find(e.set, ref)
+	o, wanted := e.set.Find(ref)
 	switch {
 	case !wanted || o.Origin == "":
 		return text

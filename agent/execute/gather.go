@@ -1,4 +1,4 @@
-package sync
+package execute
 
 import (
 	"context"
@@ -9,9 +9,7 @@ import (
 	"sync"
 
 	"github.com/sluice-dev/sluice/agent"
-	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
-	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"github.com/sluice-dev/sluice/agent/record"
@@ -19,9 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// gather reads the facts that a plan is made from. Watches have most of them; only objects
+// Gather reads the facts that a plan is made from. Watches have most of them; only objects
 // that no watch shows are asked for.
-func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits execute.Limits) plan.Facts {
+func Gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits Limits) plan.Facts {
 	unseen := session.Watch(ctx, facts.Owner, needs(facts))
 	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]error{}
 	var ask []agent.Object
@@ -52,25 +50,16 @@ func gather(ctx context.Context, session *cluster.Session, records *record.Inven
 func everything(facts plan.Facts) []agent.Object {
 	all := slices.Clone(facts.Set.Objects)
 	for ref, entry := range facts.Inventory {
-		if _, wanted := find(facts.Set, ref); !wanted {
+		if _, wanted := facts.Set.Find(ref); !wanted {
 			all = append(all, agent.Object{Ref: ref, Version: entry.Version})
 		}
 	}
 	return all
 }
 
-// find looks an object up in a set, which is sorted.
-func find(set agent.Set, ref agent.Ref) (agent.Object, bool) {
-	n, found := slices.BinarySearchFunc(set.Objects, ref, func(o agent.Object, r agent.Ref) int { return o.Ref.Compare(r) })
-	if !found {
-		return agent.Object{}, false
-	}
-	return set.Objects[n], true
-}
-
-// scoped asks what the cluster knows of the kinds in a set, and takes the namespace off
+// Scope asks what the cluster knows of the kinds in a set, and takes the namespace off
 // objects of cluster scope: Kustomize puts one on every custom resource it does not know.
-func scoped(session *cluster.Session, set agent.Set) (agent.Set, map[schema.GroupKind]plan.Kind, error) {
+func Scope(session *cluster.Session, set agent.Set) (agent.Set, map[schema.GroupKind]plan.Kind, error) {
 	kinds := map[schema.GroupKind]plan.Kind{}
 	asked := map[schema.GroupVersionKind]bool{}
 	var objects []agent.Object
@@ -130,7 +119,7 @@ func needs(facts plan.Facts) []cluster.Need {
 func held(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts) map[agent.Ref]string {
 	leaving := map[agent.Ref]bool{}
 	for ref := range facts.Inventory {
-		if _, wanted := find(facts.Set, ref); !wanted {
+		if _, wanted := facts.Set.Find(ref); !wanted {
 			leaving[ref] = true
 		}
 	}
@@ -175,7 +164,7 @@ func instances(ctx context.Context, session *cluster.Session, crd agent.Ref, ver
 
 // replaceable tries, without writing, the changed objects that ask to be replaced when they
 // must be: whether they must, and whether the new object would be accepted.
-func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts, limits execute.Limits) map[agent.Ref]plan.Replaceable {
+func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts, limits Limits) map[agent.Ref]plan.Replaceable {
 	tried := map[agent.Ref]plan.Replaceable{}
 	var mu sync.Mutex
 	var group errgroup.Group
@@ -204,28 +193,4 @@ func replaceable(ctx context.Context, session *cluster.Session, facts plan.Facts
 	}
 	_ = group.Wait() // the functions return nil
 	return tried
-}
-
-// leavingOut leaves to others what spec.ignore says.
-func leavingOut(o *v1alpha1.Overlay, set agent.Set) (agent.Set, error) {
-	if len(o.Spec.Ignore) == 0 {
-		return set, nil
-	}
-	pointers := make([][]string, len(set.Objects))
-	for n, rule := range o.Spec.Ignore {
-		matches, err := selects(rule.Target)
-		if err != nil {
-			return set, fmt.Errorf("spec.ignore[%d].target: %w", n, err)
-		}
-		for i, object := range set.Objects {
-			if matches(object) {
-				pointers[i] = append(pointers[i], rule.Paths...)
-			}
-		}
-	}
-	objects := slices.Clone(set.Objects)
-	for i := range objects {
-		objects[i] = objects[i].LeavingOut(pointers[i])
-	}
-	return agent.NewSet(objects), nil
 }
