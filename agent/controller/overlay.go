@@ -170,7 +170,7 @@ func (r *Overlays) get(ctx context.Context, name types.NamespacedName) (*v1alpha
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if written := r.latest[name]; written != nil {
-		if written.UID == o.UID && older(o.ResourceVersion, written.ResourceVersion) {
+		if written.UID == o.UID && record.Older(o.ResourceVersion, written.ResourceVersion) {
 			o.Status = *written.Status.DeepCopy()
 			o.ResourceVersion = written.ResourceVersion
 		} else {
@@ -179,8 +179,6 @@ func (r *Overlays) get(ctx context.Context, name types.NamespacedName) (*v1alpha
 	}
 	return &o, nil
 }
-
-func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
 
 func (r *Overlays) write(ctx context.Context, before, o *v1alpha1.Overlay) error {
 	version := o.ResourceVersion
@@ -353,7 +351,7 @@ func (r *Overlays) farewell(ctx context.Context, o *v1alpha1.Overlay) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	before := o.DeepCopy()
-	withNamespace, err := r.terminating(ctx, o.Namespace)
+	withNamespace, err := terminating(ctx, r.Client, o.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -371,10 +369,10 @@ func (r *Overlays) farewell(ctx context.Context, o *v1alpha1.Overlay) (ctrl.Resu
 }
 
 // terminating tells whether a namespace is being deleted.
-func (r *Overlays) terminating(ctx context.Context, name string) (bool, error) {
+func terminating(ctx context.Context, c client.Reader, name string) (bool, error) {
 	var namespace metav1.PartialObjectMetadata
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+	err := c.Get(ctx, client.ObjectKey{Name: name}, &namespace)
 	return namespace.DeletionTimestamp != nil, client.IgnoreNotFound(err)
 }
 

@@ -16,9 +16,26 @@ package controller
 // +kubebuilder:rbac:groups=sluice.dev,resources=overlays/status,verbs=get;patch;update
 // +kubebuilder:rbac:groups=sluice.dev,resources=overlays/finalizers,verbs=update
 //
-// Inventories are the agent's own records.
+// Models get a finalizer too. ModelVersions are read and told how they are, PromotionPolicies are
+// read.
+//
+// +kubebuilder:rbac:groups=sluice.dev,resources=models,verbs=get;list;watch;patch;update
+// +kubebuilder:rbac:groups=sluice.dev,resources=models/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=sluice.dev,resources=models/finalizers,verbs=update
+// +kubebuilder:rbac:groups=sluice.dev,resources=modelversions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=modelversions/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=sluice.dev,resources=promotionpolicies,verbs=get;list;watch
+//
+// Inventories and Promotions are the agent's own records.
 //
 // +kubebuilder:rbac:groups=sluice.dev,resources=inventories,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=sluice.dev,resources=promotions,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=sluice.dev,resources=promotions/status,verbs=get;patch;update
+//
+// KServe's settings say which mode InferenceServices have by default, and authorities that a
+// Secret for object storage names are in ConfigMaps. They are read one by one and by name.
+//
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 //
 // A Repository names the Secrets with its credentials, in its own namespace, which may be any.
 // They are read one by one and by name; none is ever listed, watched or kept in a cache.

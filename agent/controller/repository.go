@@ -169,7 +169,7 @@ func (r *Repositories) get(ctx context.Context, name types.NamespacedName) (*v1a
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if written := r.latest[name]; written != nil {
-		if written.UID == repo.UID && older(repo.ResourceVersion, written.ResourceVersion) {
+		if written.UID == repo.UID && record.Older(repo.ResourceVersion, written.ResourceVersion) {
 			repo.Status = *written.Status.DeepCopy()
 			repo.ResourceVersion = written.ResourceVersion
 		} else {

@@ -8,6 +8,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/promotion"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,8 +29,8 @@ const (
 	byDependency = "dependency"
 )
 
-// Setup registers both reconcilers. Parallel is how many objects of a kind are worked on at
-// once.
+// Setup registers the reconcilers of Repositories and Overlays. Parallel is how many objects of a
+// kind are worked on at once.
 func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, overlays *Overlays, parallel int) error {
 	repositories.heads, repositories.latest = map[types.NamespacedName]head{}, map[types.NamespacedName]*v1alpha1.Repository{}
 	overlays.follows = map[types.NamespacedName]types.NamespacedName{}
@@ -64,6 +65,90 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("overlay")}).Complete(overlays)
+}
+
+// SetupModels registers the reconcilers of Models and ModelVersions.
+func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions *ModelVersions, parallel int) error {
+	models.known, models.waiting = map[types.NamespacedName]types.NamespacedName{}, map[types.NamespacedName]bool{}
+	models.latest = map[types.NamespacedName]*v1alpha1.Model{}
+	indexer := mgr.GetFieldIndexer()
+	if err := indexer.IndexField(ctx, &v1alpha1.ModelVersion{}, promotion.ByModel, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.ModelVersion).Spec.Model}
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.Promotion{}, promotion.ByModel, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Promotion).Spec.Model}
+	}); err != nil {
+		return err
+	}
+	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	if err := ctrl.NewControllerManagedBy(mgr).Named("modelversion").
+		For(&v1alpha1.ModelVersion{}, builder.WithPredicates(asked)).
+		WatchesRawSource(&versions.queue).
+		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("modelversion")}).Complete(versions); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("model").
+		For(&v1alpha1.Model{}, builder.WithPredicates(asked)).
+		WatchesRawSource(&models.queue).
+		Watches(&v1alpha1.ModelVersion{}, models.versions(), builder.WithPredicates(asked)).
+		Watches(&v1alpha1.Promotion{}, models.promotions(), builder.WithPredicates(disappears)).
+		Watches(&v1alpha1.PromotionPolicy{}, models.policies(), builder.WithPredicates(asked)).
+		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), models.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		WatchesMetadata(partial("", "v1", "Namespace"), models.arrivals(), builder.WithPredicates(appears)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("model")}).Complete(models)
+}
+
+// versions wakes the Model of a ModelVersion.
+func (r *Models) versions() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		v := o.(*v1alpha1.ModelVersion)
+		if !v.DeletionTimestamp.IsZero() {
+			r.Promoter.Artifacts.Forget(v.UID)
+		}
+		r.Wake(ModelOf(v))
+		return nil
+	})
+}
+
+// promotions wakes the Model of a Promotion that was deleted.
+func (r *Models) promotions() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		p := o.(*v1alpha1.Promotion)
+		r.Promoter.Promotions.Gone(p)
+		r.Wake(types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.Model})
+		return nil
+	})
+}
+
+// policies wakes all Models: what is required of them has changed.
+func (r *Models) policies() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		r.wakeAll()
+		return nil
+	})
+}
+
+// arrivals wakes the Models that wait when something appears.
+func (r *Models) arrivals() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		r.Arrived()
+		return nil
+	})
+}
+
+// definitions wakes the Models that wait when a CRD comes or changes, and all if it may change what
+// the cluster can do for models.
+func (r *Models) definitions() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, crd client.Object) []reconcile.Request {
+		_, group, _ := strings.Cut(crd.GetName(), ".") // it is plural.group
+		if r.Promoter.Cluster.KindsChanged(group) {
+			r.wakeAll()
+		}
+		r.Arrived()
+		return nil
+	})
 }
 
 // logger names the object in every line of its log, and says nothing twice.
@@ -119,6 +204,12 @@ func (tells) Update(e event.UpdateEvent) bool {
 var appears = predicate.Funcs{
 	UpdateFunc: func(event.UpdateEvent) bool { return false },
 	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+// disappears lets only deletions through.
+var disappears = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(event.UpdateEvent) bool { return false },
 }
 
 func partial(group, version, kind string) *metav1.PartialObjectMetadata {

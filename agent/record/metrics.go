@@ -21,6 +21,10 @@ type Metrics struct {
 	kept     prometheus.Counter
 	fetches  *prometheus.HistogramVec
 	received prometheus.Counter
+
+	models            *prometheus.GaugeVec
+	promotions        *prometheus.CounterVec
+	promotionDuration *prometheus.HistogramVec
 }
 
 // NewMetrics registers the measures. It panics if they are registered already, which is a
@@ -50,7 +54,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Duration of looks at a remote by result: changed, unchanged, failed.", Buckets: buckets}, []string{"result"}),
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_bytes_total",
 			Help: "Bytes of Git objects received."}),
+		models: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_model_info",
+			Help: "1 for the version of a model that serves in a stage."}, []string{"namespace", "model", "stage", "version"}),
+		promotions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_promotions_total",
+			Help: "Promotions that have ended by result: Succeeded, Failed, RolledBack, Superseded."}, []string{"namespace", "model", "stage", "result"}),
+		promotionDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_promotion_seconds",
+			Help: "Duration of Promotions from the commit's arrival to the end by result.", Buckets: []float64{1, 5, 20, 60, 300, 1200, 3600, 4 * 3600, 24 * 3600}}, []string{"result"}),
 	}
+	registry.MustRegister(m.models, m.promotions, m.promotionDuration)
 	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.parts, m.checks, m.kept, m.fetches, m.received)
 	return m
 }
@@ -122,9 +133,29 @@ func (m *Metrics) Passed(o *v1alpha1.Overlay, phase string, took time.Duration, 
 	}
 }
 
+// Promoted sets which versions of a Model serve, and counts the Promotions that have ended.
+func (m *Metrics) Promoted(o *v1alpha1.Model, ended []v1alpha1.Promotion) {
+	m.models.DeletePartialMatch(prometheus.Labels{"namespace": o.Namespace, "model": o.Name})
+	for _, s := range o.Status.Stages {
+		if s.Version != "" {
+			m.models.WithLabelValues(o.Namespace, o.Name, s.Name, s.Version).Set(1)
+		}
+	}
+	for _, p := range ended {
+		m.promotions.WithLabelValues(o.Namespace, o.Name, p.Spec.Stage, string(p.Status.Phase)).Inc()
+		if p.Status.EndedAt != nil {
+			m.promotionDuration.WithLabelValues(string(p.Status.Phase)).Observe(p.Status.EndedAt.Sub(p.CreationTimestamp.Time).Seconds())
+		}
+	}
+}
+
 // Gone drops what was measured of an object that is no more.
 func (m *Metrics) Gone(kind, namespace, name string) {
 	m.ready.DeleteLabelValues(kind, namespace, name)
+	if kind == v1alpha1.ModelKind {
+		m.models.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "model": name})
+		m.promotions.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "model": name})
+	}
 	if kind != v1alpha1.OverlayKind {
 		return
 	}

@@ -25,3 +25,13 @@ func patchStatus(ctx context.Context, c client.StatusClient, before, after clien
 	}
 	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFrom(before), client.FieldOwner(v1alpha1.FieldManager)))
 }
+
+// ModelStatus does the same for a Model.
+func ModelStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.Model) error {
+	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
+}
+
+// ModelVersionStatus does the same for a ModelVersion.
+func ModelVersionStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.ModelVersion) error {
+	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
+}

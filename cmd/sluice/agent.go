@@ -12,9 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/controller"
 	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
+	"github.com/sluice-dev/sluice/agent/measure"
+	"github.com/sluice-dev/sluice/agent/promotion"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/shard"
@@ -55,6 +59,8 @@ type agentFlags struct {
 	requestTimeout   time.Duration
 	renders          int
 	limits           render.Limits
+	artifacts        int
+	allowLoopback    bool
 	development      bool
 }
 
@@ -83,6 +89,8 @@ func newAgentCommand() *cobra.Command {
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "time for one request to the API server")
 	flags.IntVar(&f.renders, "renders", 2, "render workers: renders under way at once")
 	limitFlags(flags, &f.limits)
+	flags.IntVar(&f.artifacts, "artifacts", 2, "artifacts of models read at once")
+	flags.BoolVar(&f.allowLoopback, "allow-loopback-checks", false, "let analyses ask servers on the agent's own loopback; for tests and demos")
 	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
 	return cmd
 }
@@ -188,7 +196,14 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
 	measures := record.NewMetrics(metrics.Registry)
 	overlays := &controller.Overlays{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
-	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) { overlays.Notify(o) })
+	models := &controller.Models{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures}
+	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) {
+		if o.Kind == agent.ModelOwner {
+			models.Notify(o)
+		} else {
+			overlays.Notify(o)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -196,9 +211,10 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	if err != nil {
 		return err
 	}
+	inventories := &record.Inventories{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()}
 	syncer := &sync.Syncer{
 		Cluster:        target,
-		Inventories:    &record.Inventories{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient()},
+		Inventories:    inventories,
 		Renders:        renders,
 		Keep:           sync.Keep{Dir: filepath.Join(f.dir, "renders"), Program: program},
 		Metrics:        measures,
@@ -214,7 +230,29 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	overlays.Syncer, overlays.Repositories = syncer, repositories
 	shares.Add(repositories)
 	shares.Add(overlays)
-	return controller.Setup(ctx, mgr, repositories, overlays, f.parallel)
+	if err := controller.Setup(ctx, mgr, repositories, overlays, f.parallel); err != nil {
+		return err
+	}
+
+	versions := &controller.ModelVersions{Client: mgr.GetClient(), Events: events, Shares: shares, Artifacts: &promotion.Artifacts{
+		Inspector: artifact.NewInspector(artifact.DefaultLimits()), Live: mgr.GetAPIReader(), Parallel: f.artifacts,
+	}}
+	versions.Artifacts.Looked = func(v *v1alpha1.ModelVersion) {
+		versions.Looked(v)
+		models.Wake(controller.ModelOf(v))
+	}
+	models.Promoter = &promotion.Promoter{
+		Cluster:     target,
+		Inventories: inventories,
+		Promotions:  &record.Promotions{Cache: mgr.GetClient(), Index: promotion.ByModel, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
+		Cache:       mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Artifacts: versions.Artifacts,
+		Samples:   &promotion.Samples{Meter: &measure.Meter{AllowLoopback: f.allowLoopback}, Taken: models.Wake},
+		Git:       &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}},
+		Limits:    syncer.Limits, DefaultAccount: f.defaultAccount, Namespace: f.namespace,
+	}
+	shares.Add(models)
+	return controller.SetupModels(ctx, mgr, models, versions, f.parallel)
 }
 
 // podNamespace is the namespace that the agent runs in; empty outside of a cluster.

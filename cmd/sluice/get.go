@@ -40,19 +40,23 @@ type getting struct {
 func newGetCommand() *cobra.Command {
 	var g getting
 	cmd := &cobra.Command{
-		Use:   "get overlays|repositories [NAME...]",
-		Short: "List Overlays or Repositories, and watch them",
+		Use:   "get overlays|repositories|models|modelversions|promotions [NAME...]",
+		Short: "List Overlays, Repositories, Models and their versions and promotions, and watch them",
 		Long: `List Overlays or Repositories: whether they are Ready, at which revision, and what the
-agent says of them. With --watch, go on and print a line for every change.`,
+agent says of them. Of Models, which version serves in which stage, and what is on its way.
+With --watch, go on and print a line for every change.`,
 		Example: `  # All Overlays of all namespaces
   sluice get overlays -A
 
   # See a commit arrive
   sluice get overlays --watch
 
+  # Which version of which model serves where
+  sluice get models -A
+
   # One Repository with its URL and the whole message
   sluice get repository platform -o wide`,
-		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, or sluice get repositories"),
+		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, repositories, models, modelversions or promotions"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if g.kind, err = parseKind(args[0]); err != nil {
@@ -185,7 +189,7 @@ func (g *getting) print(objects []client.Object) error {
 	}
 	rows := [][]string{g.titles()}
 	for _, o := range objects {
-		rows = append(rows, g.cells(o))
+		rows = append(rows, g.lines(o)...)
 		g.shown[client.ObjectKeyFromObject(o)] = g.settled(o)
 	}
 	return g.table.rows(rows)
@@ -293,11 +297,32 @@ func (g *getting) change(o client.Object, deleted bool) error {
 	case g.output == "name":
 		return g.printName(o)
 	}
-	row := g.cells(o)
+	lines := g.lines(o)
 	if deleted {
-		row = append(row[:min(len(row), g.lead()+1)], "Deleted")
+		lines = [][]string{append(lines[0][:min(len(lines[0]), g.lead()+1)], "Deleted")}
 	}
-	return g.table.row(row)
+	for _, row := range lines {
+		if err := g.table.row(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines shows an object: one line, or one for each of its parts.
+func (g *getting) lines(o client.Object) [][]string {
+	var rows [][]string
+	for _, part := range g.partsOf(o) {
+		rows = append(rows, g.cells(part))
+	}
+	return rows
+}
+
+func (g *getting) partsOf(o client.Object) []client.Object {
+	if g.kind.parts == nil {
+		return []client.Object{o}
+	}
+	return g.kind.parts(o)
 }
 
 // lead is the number of columns before the name.
@@ -337,9 +362,11 @@ func (g *getting) cells(o client.Object) []string {
 // settled is what a line says, less what changes by itself.
 func (g *getting) settled(o client.Object) string {
 	var b strings.Builder
-	for _, c := range g.columns() {
-		if !c.restless {
-			b.WriteString(c.cell(o, time.Time{}) + "\x00")
+	for _, part := range g.partsOf(o) {
+		for _, c := range g.columns() {
+			if !c.restless {
+				b.WriteString(c.cell(part, time.Time{}) + "\x00")
+			}
 		}
 	}
 	return b.String()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type kind struct {
 	object  func() client.Object
 	list    func() client.ObjectList
 	columns []column
+	// parts has an object shown in several lines, each made from one of the parts; nil for one line.
+	parts func(client.Object) []client.Object
 }
 
 // column is one column of a table of objects.
@@ -64,6 +67,107 @@ var kinds = []kind{
 			{title: "MESSAGE", cell: messageCell},
 		},
 	},
+	{
+		name: v1alpha1.ModelKind, plural: "models", aliases: []string{"model"},
+		object: func() client.Object { return &v1alpha1.Model{} },
+		list:   func() client.ObjectList { return &v1alpha1.ModelList{} },
+		parts:  stagesOf,
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "STAGE", cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Name })},
+			{title: "VERSION", cell: stageCell(func(s v1alpha1.StageStatus) string { return cmp.Or(s.Version, "-") })},
+			{title: "PHASE", cell: stageCell(func(s v1alpha1.StageStatus) string { return string(s.Phase) })},
+			{title: "CANDIDATE", cell: stageCell(candidateCell)},
+			{title: "SINCE", restless: true, cell: func(o client.Object, now time.Time) string {
+				if s := stageOf(o); s.Since != nil {
+					return age(*s.Since, now)
+				}
+				return "-"
+			}},
+			{title: "METRIC", cell: stageCell(func(s v1alpha1.StageStatus) string { return cmp.Or(s.Metric, "-") })},
+			{title: "NAMESPACE", wide: true, cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Namespace })},
+			{title: "URL", wide: true, cell: stageCell(func(s v1alpha1.StageStatus) string { return s.URL })},
+			{title: "PROMOTION", wide: true, cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Promotion })},
+			{title: "MESSAGE", cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Message })},
+		},
+	},
+	{
+		name: v1alpha1.ModelVersionKind, plural: "modelversions", aliases: []string{"modelversion", "mv"},
+		object: func() client.Object { return &v1alpha1.ModelVersion{} },
+		list:   func() client.ObjectList { return &v1alpha1.ModelVersionList{} },
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "MODEL", cell: versionCell(func(v *v1alpha1.ModelVersion) string { return v.Spec.Model })},
+			{title: "VERSION", cell: versionCell(func(v *v1alpha1.ModelVersion) string { return v.Spec.Version })},
+			{title: "READY", cell: readyCell},
+			{title: "SINCE", restless: true, cell: sinceCell},
+			{title: "URI", wide: true, cell: versionCell(func(v *v1alpha1.ModelVersion) string { return v.Spec.Artifact.URI })},
+			{title: "MESSAGE", cell: messageCell},
+		},
+	},
+	{
+		name: v1alpha1.PromotionKind, plural: "promotions", aliases: []string{"promotion", "promo"},
+		object: func() client.Object { return &v1alpha1.Promotion{} },
+		list:   func() client.ObjectList { return &v1alpha1.PromotionList{} },
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "STAGE", cell: promotionCell(func(p *v1alpha1.Promotion) string { return p.Spec.Stage })},
+			{title: "FROM", cell: promotionCell(func(p *v1alpha1.Promotion) string { return cmp.Or(p.Spec.From, "-") })},
+			{title: "VERSION", cell: promotionCell(func(p *v1alpha1.Promotion) string { return p.Spec.Version })},
+			{title: "PHASE", cell: promotionCell(func(p *v1alpha1.Promotion) string { return string(p.Status.Phase) })},
+			{title: "TRAFFIC", cell: promotionCell(func(p *v1alpha1.Promotion) string { return fmt.Sprintf("%d %%", p.Status.Traffic) })},
+			{title: "SINCE", restless: true, cell: func(o client.Object, now time.Time) string {
+				if since := o.(*v1alpha1.Promotion).Status.PhaseSince; since != nil {
+					return age(metav1.NewTime(since.Time), now)
+				}
+				return "-"
+			}},
+			{title: "REVISION", wide: true, cell: promotionCell(func(p *v1alpha1.Promotion) string { return agent.Short(p.Spec.Revision) })},
+			{title: "MESSAGE", cell: promotionCell(func(p *v1alpha1.Promotion) string { return p.Status.Message })},
+		},
+	},
+}
+
+// stagesOf takes a Model apart into its stages.
+func stagesOf(o client.Object) []client.Object {
+	m := o.(*v1alpha1.Model)
+	if len(m.Status.Stages) == 0 {
+		return []client.Object{m}
+	}
+	var parts []client.Object
+	for _, s := range m.Status.Stages {
+		part := *m
+		part.Status.Stages = []v1alpha1.StageStatus{s}
+		parts = append(parts, &part)
+	}
+	return parts
+}
+
+// stageOf is the stage of a part of a Model.
+func stageOf(o client.Object) v1alpha1.StageStatus {
+	if m := o.(*v1alpha1.Model); len(m.Status.Stages) > 0 {
+		return m.Status.Stages[0]
+	}
+	return v1alpha1.StageStatus{Name: "-", Phase: "Unknown", Message: messageCell(o, time.Time{})}
+}
+
+func candidateCell(s v1alpha1.StageStatus) string {
+	if s.Candidate == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%s at %d %%", s.Candidate, s.Traffic)
+}
+
+func stageCell(cell func(v1alpha1.StageStatus) string) func(client.Object, time.Time) string {
+	return func(o client.Object, _ time.Time) string { return cell(stageOf(o)) }
+}
+
+func versionCell(cell func(*v1alpha1.ModelVersion) string) func(client.Object, time.Time) string {
+	return func(o client.Object, _ time.Time) string { return cell(o.(*v1alpha1.ModelVersion)) }
+}
+
+func promotionCell(cell func(*v1alpha1.Promotion) string) func(client.Object, time.Time) string {
+	return func(o client.Object, _ time.Time) string { return cell(o.(*v1alpha1.Promotion)) }
 }
 
 // parseKind finds a kind by any of its names.
@@ -73,7 +177,7 @@ func parseKind(word string) (kind, error) {
 			return k, nil
 		}
 	}
-	return kind{}, fmt.Errorf("there is no kind %q: use overlay or repository", word)
+	return kind{}, fmt.Errorf("there is no kind %q: use overlays, repositories, models, modelversions or promotions", word)
 }
 
 // kindOf returns a kind by its name in manifests.
@@ -136,6 +240,8 @@ func messageCell(o client.Object, _ time.Time) string {
 func suspended(o client.Object) bool {
 	switch o := o.(type) {
 	case *v1alpha1.Overlay:
+		return o.Spec.Suspend
+	case *v1alpha1.Model:
 		return o.Spec.Suspend
 	case *v1alpha1.Repository:
 		return o.Spec.Suspend

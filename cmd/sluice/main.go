@@ -54,9 +54,9 @@ func newCommand() *cobra.Command {
 		&cobra.Group{ID: "files", Title: "Work on files, without a cluster:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand()},
-		"act":   {newSyncCommand(), newRollbackCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
-		"files": {newRenderCommand(), newValidateCommand()},
+		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand(), newWhyCommand()},
+		"act":   {newSyncCommand(), newPromoteCommand(), newRollbackCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
+		"files": {newRenderCommand(), newValidateCommand(), newModelCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
 	} {
 		for _, cmd := range commands {

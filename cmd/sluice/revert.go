@@ -31,50 +31,50 @@ type revert struct {
 	paths        []string
 }
 
-// proposal is the commit that does it.
-type proposal struct {
+// rollback is the commit that does it.
+type rollback struct {
 	branch string
 	commit *object.Commit
 	files  []string // what it changes: "M overlays/web/deployment.yaml"
 }
 
 // commit writes the commit and its branch.
-func (v revert) commit(overlay string, now time.Time) (proposal, error) {
+func (v revert) commit(overlay string, now time.Time) (rollback, error) {
 	before, err := v.base.Tree()
 	if err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	restored, err := v.restore()
 	if err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	short := v.target.Hash.String()[:7]
 	if restored == before.Hash {
-		return proposal{}, fmt.Errorf("%s was at %s what it is now: there is nothing to restore; if the Overlay changed all the same, restore what else it reads with --path", strings.Join(v.paths, ", "), short)
+		return rollback{}, fmt.Errorf("%s was at %s what it is now: there is nothing to restore; if the Overlay changed all the same, restore what else it reads with --path", strings.Join(v.paths, ", "), short)
 	}
 	author, err := v.author(now)
 	if err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	message := fmt.Sprintf("Roll back %s to %s\n\nRestores %s as of %s.\n", overlay, short, strings.Join(v.paths, ", "), v.target.Hash)
 	if undone := v.undone(); len(undone) > 0 {
 		message += "\nUndoes:\n" + strings.Join(undone, "\n") + "\n"
 	}
 	c := &object.Commit{Author: author, Committer: author, Message: message, TreeHash: restored, ParentHashes: []plumbing.Hash{v.base.Hash}}
-	p := proposal{branch: "sluice/rollback-" + overlay + "-" + short}
+	p := rollback{branch: "sluice/rollback-" + overlay + "-" + short}
 	name := plumbing.NewBranchReferenceName(p.branch)
 	if _, err := v.clone.Reference(name, false); err == nil {
-		return proposal{}, fmt.Errorf("the branch %s is there already: push it, or delete it with git branch -D %s", p.branch, p.branch)
+		return rollback{}, fmt.Errorf("the branch %s is there already: push it, or delete it with git branch -D %s", p.branch, p.branch)
 	}
 	id, err := store(v.clone.Storer, c)
 	if err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	if p.commit, err = v.clone.CommitObject(id); err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	if p.files, err = changedFiles(before, p.commit); err != nil {
-		return proposal{}, err
+		return rollback{}, err
 	}
 	return p, v.clone.Storer.SetReference(plumbing.NewHashReference(name, id))
 }
@@ -242,7 +242,7 @@ func idAt(c *object.Commit, name string) plumbing.Hash {
 
 // left lists the files which the Overlay reads, then or with the proposal, and which the
 // proposal does not restore.
-func (v revert) left(p proposal, o *v1alpha1.Overlay) ([]string, error) {
+func (v revert) left(p rollback, o *v1alpha1.Overlay) ([]string, error) {
 	read := map[string]bool{}
 	for _, c := range []*object.Commit{v.target, p.commit} {
 		spec := agentsync.SpecOf(o, nil)

@@ -133,7 +133,7 @@ func followed(repository *v1alpha1.Repository) (branch, commit string, err error
 }
 
 // tell says what the commit does, and how to propose it.
-func (r *rollingBack) tell(v revert, p proposal, o *v1alpha1.Overlay, repository *v1alpha1.Repository, branch string) error {
+func (r *rollingBack) tell(v revert, p rollback, o *v1alpha1.Overlay, repository *v1alpha1.Repository, branch string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Branch %s has the commit %s: %s\n", p.branch, p.commit.Hash.String()[:7], oneLine(subject(p.commit)))
 	for _, line := range abridge(p.files, maxListed) {

@@ -1,0 +1,199 @@
+package promotion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/gate"
+)
+
+// required are the gates that a version has to pass in a stage: first those of policies, then the
+// stage's own. A version that goes back to where it served before has to pass those of policies
+// alone: it has passed the others.
+func (w *pass) required(s *stage, returns bool) []gate.Required {
+	var all []gate.Required
+	for _, p := range w.policies {
+		if about(p, s.spec.Name) {
+			for _, g := range p.Spec.Gates {
+				all = append(all, gate.Required{Gate: g, Policy: p.Name})
+			}
+		}
+	}
+	if returns {
+		return all
+	}
+	for _, g := range s.spec.Gates {
+		all = append(all, gate.Required{Gate: g})
+	}
+	return all
+}
+
+// gates asks the gates of the version that a stage's Promotion is about.
+func (w *pass) gates(ctx context.Context, s *stage) (findings []v1alpha1.Finding, again time.Time, analyses []v1alpha1.AnalysisStatus, sample time.Time, err error) {
+	if order := w.order(s); order != nil {
+		return []v1alpha1.Finding{*order}, time.Time{}, nil, time.Time{}, nil
+	}
+	required := w.required(s, w.returns(s))
+	evidence, err := w.evidence(ctx, s, s.newest.Spec.Version, s.newest.Spec.Revision, required)
+	if err != nil {
+		return nil, time.Time{}, nil, time.Time{}, err
+	}
+	evidence.Analyses = map[string]v1alpha1.AnalysisStatus{}
+	for n, r := range required {
+		if r.Analysis == nil {
+			continue
+		}
+		if before, _ := gate.Check(required[:n], evidence, w.now); notPassed(before) {
+			break // measured is what has passed all gates before
+		}
+		spec := *r.Analysis
+		spec.Name = r.Key()
+		status, due := w.analyses(s, []v1alpha1.Analysis{spec}, w.secretsOf(r))
+		analyses = append(analyses, status...)
+		evidence.Analyses[r.Key()] = status[0]
+		if sample.IsZero() || !due.IsZero() && due.Before(sample) {
+			sample = due
+		}
+	}
+	findings, again = gate.Check(required, evidence, w.now)
+	return findings, again, analyses, sample, nil
+}
+
+// secretsOf is the namespace of the Secrets that a gate names.
+func (w *pass) secretsOf(r gate.Required) string {
+	if r.Policy != "" {
+		return w.Namespace
+	}
+	return w.model.Namespace
+}
+
+func notPassed(findings []v1alpha1.Finding) bool {
+	for _, f := range findings {
+		if f.Result != v1alpha1.FindingPassed {
+			return true
+		}
+	}
+	return false
+}
+
+// order keeps the stages of a Model in their order: a version that is on its way in an earlier stage
+// does not overtake itself.
+func (w *pass) order(s *stage) *v1alpha1.Finding {
+	for _, earlier := range w.stages {
+		p := earlier.newest
+		if p != nil && p.Spec.Version == s.newest.Spec.Version && !p.Status.Phase.Ended() {
+			return &v1alpha1.Finding{Gate: "order", Result: v1alpha1.FindingWaiting, Message: fmt.Sprintf("%s is still on its way in %s", p.Spec.Version, earlier.spec.Name)}
+		}
+	}
+	return nil
+}
+
+// Ahead is what is known to ask the gates of a stage about a version before a commit names it there.
+type Ahead struct {
+	Model      *v1alpha1.Model
+	Namespace  map[string]string // labels of the Model's namespace
+	Versions   []v1alpha1.ModelVersion
+	Policies   []v1alpha1.PromotionPolicy
+	Promotions []v1alpha1.Promotion
+}
+
+// Check asks the gates that need neither the commit nor measurements.
+func (a Ahead) Check(stageName, version string, now time.Time) ([]v1alpha1.Finding, error) {
+	w := pass{Promoter: &Promoter{}, model: a.Model, now: now, versions: versions{a.Model.Name, a.Versions}, policies: concerning(a.Policies, a.Model.Labels, a.Namespace)}
+	for _, spec := range a.Model.Spec.Stages {
+		if spec.Name != stageName {
+			continue
+		}
+		s := stage{spec: spec}
+		for n, p := range a.Promotions {
+			if p.Spec.Stage == stageName && (s.newest == nil || s.newest.Spec.Number < p.Spec.Number) {
+				s.newest = &a.Promotions[n]
+			}
+		}
+		findings, _, err := w.gatesAhead(context.Background(), &s, version) // which reads nothing without a commit
+		return findings, err
+	}
+	return nil, fmt.Errorf("Model %s has no stage %s", a.Model.Name, stageName)
+}
+
+// gatesAhead asks the gates of a stage about a version before any commit names it there: all but
+// approvals, which are of that commit, and analyses, which are made when it has come.
+func (w *pass) gatesAhead(ctx context.Context, s *stage, version string) ([]v1alpha1.Finding, time.Time, error) {
+	var ahead []gate.Required
+	for _, r := range w.required(s, false) {
+		if r.Approval == nil && r.Analysis == nil {
+			ahead = append(ahead, r)
+		}
+	}
+	evidence, err := w.evidence(ctx, s, version, "", ahead)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	findings, again := gate.Check(ahead, evidence, w.now)
+	return findings, again, nil
+}
+
+// evidence is what is known of a version that is to serve in a stage.
+func (w *pass) evidence(ctx context.Context, s *stage, version, revision string, required []gate.Required) (gate.Evidence, error) {
+	candidate, problem := w.versions.find(version)
+	if candidate == nil {
+		return gate.Evidence{}, errors.New(problem)
+	}
+	e := gate.Evidence{Model: w.model.Name, Stage: s.spec.Name, Labels: w.model.Labels, Candidate: versionOf(candidate),
+		Stages: map[string]gate.Serving{}, Approvals: map[string]gate.Approval{}}
+	if serves := s.serves(); serves != "" {
+		current := gate.Version{Name: serves} // it has no metrics if its ModelVersion is gone
+		if found, _ := w.versions.find(serves); found != nil {
+			current = versionOf(found)
+		}
+		e.Current = &current
+	}
+	for _, other := range w.model.Spec.Stages {
+		serves := w.statusBefore(other.Name)
+		e.Stages[other.Name] = gate.Serving{Version: serves.Version}
+		if serves.Since != nil {
+			e.Stages[other.Name] = gate.Serving{Version: serves.Version, Since: serves.Since.Time}
+		}
+	}
+	if revision == "" {
+		return e, nil
+	}
+	e.Commit = agent.ParseRevision(revision).Commit
+	for _, r := range required {
+		if r.Approval != nil {
+			e.Approvals[r.Key()] = w.approval(ctx, revision, w.secretsOf(r), r.Approval.KeysSecretRef.Name)
+		}
+	}
+	return e, nil
+}
+
+// approval tells which of the keys of a Secret signed the commit of a revision.
+func (w *pass) approval(ctx context.Context, revision, namespace, name string) gate.Approval {
+	keys, err := w.secret(ctx, namespace, name)
+	if err != nil {
+		w.look(w.now.Add(secretRetry))
+		return gate.Approval{Reason: err.Error()}
+	}
+	by, err := w.Git.Signers(ctx, w.model, revision, keys)
+	if err != nil {
+		return gate.Approval{Reason: err.Error()}
+	}
+	return gate.Approval{Signers: by}
+}
+
+// versionOf is what gates know of a ModelVersion.
+func versionOf(v *v1alpha1.ModelVersion) gate.Version {
+	of := gate.Version{
+		Name: v.Spec.Version, Metrics: v.Spec.MetricTexts(), Labels: v.Labels, Lineage: v.Spec.Lineage, Format: v.Spec.Format,
+		Artifact: gate.Artifact{URI: v.Spec.Artifact.URI, Digest: v.Spec.Artifact.Digest, Size: v.Spec.Artifact.Size},
+		Created:  v.CreationTimestamp.Time,
+	}
+	if found := v.Status.Artifact; found != nil && found.Verified {
+		of.Artifact.Digest, of.Artifact.Size, of.Artifact.Verified = found.Digest, &found.Size, true
+	}
+	return of
+}

@@ -1,0 +1,127 @@
+package promotion
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+)
+
+// proposed is a version that was proposed for a stage.
+type proposed struct {
+	version string
+	status  v1alpha1.ProposalStatus
+}
+
+// propose writes to branches of Git what a person is to decide next.
+func (w *pass) propose(ctx context.Context) {
+	for n := range w.stages {
+		s := &w.stages[n]
+		switch {
+		case s.newest == nil:
+		case s.newest.Status.Phase == v1alpha1.PromotionRolledBack && !s.newest.Status.Released:
+			w.proposeRevert(ctx, s)
+		}
+		if from := s.spec.PromoteFrom; from != "" {
+			w.proposeNext(ctx, s, from)
+		}
+	}
+}
+
+// proposeRetry is the pause after a proposal that could not be made.
+const proposeRetry = time.Minute
+
+// proposeRevert proposes to name in Git what serves after a rollback.
+func (w *pass) proposeRevert(ctx context.Context, s *stage) {
+	p := s.newest
+	if p.Status.Proposal != nil && p.Status.Proposal.Commit != "" || p.Spec.Revision == "" {
+		return // it was proposed; or the Model does not come from Git
+	}
+	made, err := w.Git.Propose(ctx, w.model, Proposal{
+		Stage: s.spec.Name, Version: p.Spec.From, Reverts: p.Spec.Version,
+		Evidence: []string{p.Status.Message, fmt.Sprintf("%s serves %s, and Git says %s: with this commit Git says what serves", s.spec.Name, p.Spec.From, p.Spec.Version)},
+	})
+	if err != nil {
+		made = v1alpha1.ProposalStatus{Message: short("the revert cannot be proposed: " + err.Error())}
+		w.look(w.now.Add(proposeRetry))
+	}
+	status := *p.Status.DeepCopy()
+	status.Proposal = &made
+	if err := w.write(ctx, s, status); err != nil {
+		w.look(w.now.Add(proposeRetry))
+	}
+}
+
+// proposeNext proposes for a stage what serves in an earlier one, once it passes the gates that do
+// not need the commit that is proposed.
+func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
+	n := slices.IndexFunc(w.stages, func(o stage) bool { return o.spec.Name == from })
+	if n < 0 || w.model.Annotations[v1alpha1.RevisionAnnotation] == "" {
+		return
+	}
+	earlier := w.stages[n]
+	version := earlier.serves()
+	if version == "" || version != earlier.spec.Version || version == s.spec.Version || earlier.newest.Status.Phase != v1alpha1.PromotionSucceeded {
+		return
+	}
+	before := w.statusBefore(s.spec.Name)
+	if before.Proposed == version && before.Proposal != nil && before.Proposal.Commit != "" {
+		return
+	}
+	if slices.ContainsFunc(w.promotions[s.spec.Name], func(p v1alpha1.Promotion) bool { return p.Spec.Version == version }) {
+		return // it was tried there
+	}
+	findings, again, err := w.gatesAhead(ctx, s, version)
+	w.look(again)
+	if err != nil || slices.ContainsFunc(findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed }) {
+		return
+	}
+	made, err := w.Git.Propose(ctx, w.model, Proposal{Stage: s.spec.Name, Version: version, Evidence: w.evidenceLines(s, version, findings)})
+	if err != nil {
+		made = v1alpha1.ProposalStatus{Message: short(fmt.Sprintf("%s cannot be proposed: %s", version, err))}
+		w.look(w.now.Add(proposeRetry))
+	}
+	s.proposed = &proposed{version, made}
+}
+
+// statusBefore is the status of a stage as it is on record.
+func (w *pass) statusBefore(stage string) v1alpha1.StageStatus {
+	for _, s := range w.model.Status.Stages {
+		if s.Name == stage {
+			return s
+		}
+	}
+	return v1alpha1.StageStatus{}
+}
+
+// evidenceLines tell people why a version is proposed.
+func (w *pass) evidenceLines(s *stage, version string, findings []v1alpha1.Finding) []string {
+	lines := []string{}
+	candidate, _ := w.versions.find(version)
+	current, _ := w.versions.find(s.serves())
+	if candidate != nil {
+		for _, name := range slices.Sorted(maps.Keys(candidate.Spec.Metrics)) {
+			line := fmt.Sprintf("%s: %s", name, candidate.Spec.Metrics[name])
+			if current != nil && current.Spec.Metrics[name] != "" {
+				line += fmt.Sprintf(" (%s has %s)", current.Spec.Version, current.Spec.Metrics[name])
+			}
+			lines = append(lines, line)
+		}
+		if run := candidate.Spec.Lineage.Run; run != "" {
+			lines = append(lines, "run: "+run)
+		}
+		if data := candidate.Spec.Lineage.Dataset; data != "" {
+			lines = append(lines, "dataset: "+data)
+		}
+		if digest := artifactOf(candidate).Digest; digest != "" {
+			lines = append(lines, "artifact: "+digest)
+		}
+	}
+	for _, f := range findings {
+		lines = append(lines, fmt.Sprintf("gate %s: %s", f.Gate, f.Message))
+	}
+	return lines
+}

@@ -1,0 +1,241 @@
+package promotion
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/rollout"
+	"github.com/sluice-dev/sluice/agent/serving"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// stage is one stage in one pass.
+type stage struct {
+	spec      v1alpha1.Stage
+	namespace string
+	// newest Promotion; nil if there never was one.
+	newest *v1alpha1.Promotion
+	// want is what is to serve.
+	want serving.Want
+	// state is how it is, if it was looked at, and live are the objects that show it.
+	state  serving.State
+	live   map[agent.Ref]map[string]any
+	looked bool
+	// refs are the objects that serve, settles is the digest of what is to serve if these are all
+	// there is to apply on the way, and trouble what stands against applying them.
+	refs    []agent.Ref
+	settles string
+	trouble string
+	// proposed is what this pass has proposed for the stage; nil for nothing.
+	proposed *proposed
+	// problem says why the version of the spec is not tried; empty if it is.
+	problem string
+}
+
+// serves is the version that serves, or served last.
+func (s stage) serves() string {
+	if s.newest == nil {
+		return ""
+	}
+	return rollout.WantOf(*s.newest).Stable
+}
+
+// servesArtifact is the artifact of the version that serves.
+func (s stage) servesArtifact() *v1alpha1.ServedArtifact {
+	switch {
+	case s.newest == nil:
+		return nil
+	case s.serves() == s.newest.Spec.Version:
+		return &s.newest.Spec.Artifact
+	}
+	return s.newest.Spec.FromArtifact
+}
+
+// stage takes one stage one transition further.
+func (w *pass) stage(ctx context.Context, spec v1alpha1.Stage) error {
+	s := stage{spec: spec, namespace: w.model.NamespaceOf(spec)}
+	if all := w.promotions[spec.Name]; len(all) > 0 {
+		s.newest = all[0].DeepCopy()
+	}
+	if err := w.ask(ctx, &s); err != nil {
+		return err
+	}
+	if s.newest != nil {
+		if err := w.observe(ctx, &s); err != nil {
+			return err
+		}
+		if err := w.advance(ctx, &s); err != nil {
+			return err
+		}
+	}
+	s.want = w.wantOf(s)
+	w.stages = append(w.stages, s)
+	return nil
+}
+
+// ask makes a Promotion of what the spec of a stage asks for, if there is none, and ends the one
+// that asked for something else.
+func (w *pass) ask(ctx context.Context, s *stage) error {
+	version := s.spec.Version
+	if version == "" {
+		return w.supersede(ctx, s, "nothing is to serve any more")
+	}
+	found, problem := w.versions.find(version)
+	if found == nil {
+		s.problem = problem
+		if s.newest != nil && s.newest.Spec.Version != version {
+			return w.supersede(ctx, s, "superseded by "+version)
+		}
+		return nil
+	}
+	artifact := artifactOf(found)
+	request, err := requestOf(w.model, s.spec, artifact)
+	if err != nil {
+		return err
+	}
+	if s.newest != nil {
+		phase, same := s.newest.Status.Phase, s.newest.Spec.Version == version
+		switch {
+		case s.newest.Spec.Request == request && phase != v1alpha1.PromotionSuperseded && !s.newest.Status.Released:
+			return nil // under way, held, or serving
+		case same && phase == v1alpha1.PromotionSucceeded && s.newest.Spec.Artifact.URI == artifact.URI:
+			return nil // it serves; what else was changed counts for the next one
+		}
+		by := "superseded by " + version
+		if same {
+			by = "superseded: what is asked of " + version + " has changed"
+		}
+		if err := w.supersede(ctx, s, by); err != nil {
+			return err
+		}
+		if s.serves() == version && s.servesArtifact() != nil && s.servesArtifact().URI == artifact.URI {
+			return nil // back to what has served all the time
+		}
+	}
+	return w.create(ctx, s, found, artifact, request)
+}
+
+func (w *pass) create(ctx context.Context, s *stage, version *v1alpha1.ModelVersion, artifact v1alpha1.ServedArtifact, request string) error {
+	number := int64(1)
+	spec := v1alpha1.PromotionSpec{
+		Model: w.model.Name, Stage: s.spec.Name, Version: version.Spec.Version, Artifact: artifact,
+		Request: request, Revision: w.model.Annotations[v1alpha1.RevisionAnnotation],
+	}
+	if s.newest != nil {
+		number = s.newest.Spec.Number + 1
+		if from := s.serves(); from != "" {
+			spec.From, spec.FromArtifact = from, s.servesArtifact()
+		}
+	}
+	spec.Number = number
+	made, err := w.Promotions.Create(ctx, w.model, &v1alpha1.Promotion{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.model.Namespace, Name: nameOf(w.model, s.spec.Name, number),
+			Labels: map[string]string{v1alpha1.ModelLabel: w.model.Name, v1alpha1.StageLabel: s.spec.Name},
+		},
+		Spec: spec,
+	})
+	if err != nil {
+		return fmt.Errorf("the Promotion of %s to %s cannot be written: %w", spec.Version, s.spec.Name, err)
+	}
+	w.promotions[s.spec.Name] = slices.Insert(w.promotions[s.spec.Name], 0, *made)
+	s.newest = made
+	w.moved = append(w.moved, *made)
+	return nil
+}
+
+// supersede ends the newest Promotion of a stage, for something else is asked for. One that has all
+// traffic has succeeded; one that is held stays as it ended, and its version may be tried again.
+func (w *pass) supersede(ctx context.Context, s *stage, by string) error {
+	if s.newest == nil {
+		return nil
+	}
+	status := *s.newest.Status.DeepCopy()
+	switch phase := status.Phase; {
+	case phase.Held() && !status.Released:
+		status.Released = true
+	case phase.Ended():
+		return nil
+	case phase == v1alpha1.PromotionCompleting:
+		status = rollout.Succeed(status, s.newest.Spec.Version+" has all traffic, and is "+by, w.now)
+	default:
+		status = rollout.Supersede(status, by, w.now)
+	}
+	return w.write(ctx, s, status)
+}
+
+// write puts the next status of a stage's newest Promotion on record.
+func (w *pass) write(ctx context.Context, s *stage, status v1alpha1.PromotionStatus) error {
+	before := s.newest
+	after := before.DeepCopy()
+	after.Status = status
+	after.Status.ObservedGeneration = after.Generation
+	setPromotionConditions(after)
+	written, err := w.Promotions.Write(ctx, before, after)
+	if err != nil {
+		return fmt.Errorf("Promotion %s cannot be written: %w", before.Name, err)
+	}
+	s.newest = written
+	w.promotions[s.spec.Name][0] = *written
+	if before.Status.Phase == status.Phase && before.Status.Step == status.Step {
+		return nil
+	}
+	w.moved = append(w.moved, *written)
+	if status.Phase.Ended() {
+		w.ended = append(w.ended, *written)
+	}
+	w.look(w.now) // what follows from it is for the next pass
+	return nil
+}
+
+// advance makes the next transition of a stage's newest Promotion.
+func (w *pass) advance(ctx context.Context, s *stage) error {
+	if s.newest.Status.Phase.Ended() {
+		return nil
+	}
+	facts, err := w.facts(ctx, s)
+	if err != nil {
+		return err
+	}
+	next, again := rollout.Next(facts)
+	w.look(again)
+	return w.write(ctx, s, next)
+}
+
+// facts gathers what the next transition depends on.
+func (w *pass) facts(ctx context.Context, s *stage) (rollout.Facts, error) {
+	f := rollout.Facts{
+		Now: w.now, Promotion: *s.newest, Rollout: s.spec.Rollout,
+		Splits: serving.Splits(w.model.Spec.Serving, w.abilities), Return: w.returns(s),
+		Serving: s.state, Applied: s.looked && w.appliedBefore(s), Trouble: w.memory.trouble[s.spec.Name],
+	}
+	var err error
+	switch s.newest.Status.Phase {
+	case v1alpha1.PromotionVerifying:
+		f.Artifact = w.artifact(ctx, s)
+	case v1alpha1.PromotionGated:
+		f.Artifact = w.artifact(ctx, s)
+		if f.Artifact.Verified {
+			f.Findings, f.GateAt, f.Analyses, f.SampleAt, err = w.gates(ctx, s)
+		}
+	case v1alpha1.PromotionCanary:
+		f.Analyses = s.newest.Status.Analyses
+		if w.measurable(s) {
+			f.Analyses, f.SampleAt = w.analyses(s, s.spec.Rollout.Analysis, w.model.Namespace)
+		}
+	}
+	return f, err
+}
+
+// returns tells whether a version goes back to a stage in which it served before.
+func (w *pass) returns(s *stage) bool {
+	if s.spec.Rollout.CanaryOnReturn {
+		return false
+	}
+	return slices.ContainsFunc(w.promotions[s.spec.Name], func(p v1alpha1.Promotion) bool {
+		return p.Spec.Version == s.newest.Spec.Version && p.Status.Phase == v1alpha1.PromotionSucceeded && p.Status.Digest == s.newest.Status.Digest
+	})
+}

@@ -1,0 +1,30 @@
+package proposal
+
+import "fmt"
+
+// Kind says why there is no edit.
+type Kind string
+
+const (
+	// Invalid: a name or a version cannot be used as it is written.
+	Invalid Kind = "Invalid"
+	// Unknown: the overlay has no such Model or stage.
+	Unknown Kind = "Unknown"
+	// Settled: what is in Git needs no change.
+	Settled Kind = "Settled"
+	// NoLine: there is no one line that could be changed.
+	NoLine Kind = "NoLine"
+)
+
+// Error is why a revision cannot be edited. Trying again does not help: another commit does.
+type Error struct {
+	Kind Kind
+	// Message says in one sentence what is wrong and what to do.
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func errorf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}

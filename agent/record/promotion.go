@@ -1,0 +1,135 @@
+package record
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+)
+
+// Promotions reads and writes the Promotions of Models. What was written is known at once, also
+// where the cache is behind.
+type Promotions struct {
+	// Cache has the Promotions, with the index Index: namespace/model.
+	Cache client.Reader
+	Index string
+	// Live reads past the cache.
+	Live   client.Reader
+	Client client.Client
+
+	mu      sync.Mutex
+	written map[agent.Owner]map[string]*v1alpha1.Promotion // by name, until the cache has them
+}
+
+// Of returns the Promotions of a Model by stage, the newest first.
+func (p *Promotions) Of(ctx context.Context, namespace, model string) (map[string][]v1alpha1.Promotion, error) {
+	var list v1alpha1.PromotionList
+	if err := p.Cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{p.Index: model}); err != nil {
+		return nil, err
+	}
+	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: namespace, Name: model}
+	all := p.merge(owner, list.Items)
+	byStage := map[string][]v1alpha1.Promotion{}
+	for _, o := range all {
+		byStage[o.Spec.Stage] = append(byStage[o.Spec.Stage], o)
+	}
+	for _, of := range byStage {
+		slices.SortFunc(of, func(a, b v1alpha1.Promotion) int { return int(b.Spec.Number - a.Spec.Number) })
+	}
+	return byStage, nil
+}
+
+// merge puts what was written in the place of what the cache has of it, as long as that is older.
+func (p *Promotions) merge(owner agent.Owner, cached []v1alpha1.Promotion) []v1alpha1.Promotion {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	written := p.written[owner]
+	for n, o := range cached {
+		mine := written[o.Name]
+		switch {
+		case mine == nil:
+		case mine.UID == o.UID && Older(o.ResourceVersion, mine.ResourceVersion):
+			cached[n] = *mine.DeepCopy()
+		default:
+			delete(written, o.Name)
+		}
+	}
+	for name, mine := range written { // what is not in the cache yet
+		if !slices.ContainsFunc(cached, func(o v1alpha1.Promotion) bool { return o.Name == name }) {
+			cached = append(cached, *mine.DeepCopy())
+		}
+	}
+	return cached
+}
+
+// Older compares two resource versions of one object.
+func Older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
+
+// Create makes a Promotion of a Model. One that is there already under its name, because the cache
+// was behind, is returned as it is.
+func (p *Promotions) Create(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.Promotion) (*v1alpha1.Promotion, error) {
+	if err := controllerutil.SetOwnerReference(m, o, p.Client.Scheme()); err != nil {
+		return nil, err
+	}
+	err := p.Client.Create(ctx, o, client.FieldOwner(v1alpha1.FieldManager))
+	if apierrors.IsAlreadyExists(err) {
+		err = p.Live.Get(ctx, client.ObjectKeyFromObject(o), o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.keep(o)
+	return o, nil
+}
+
+// Write puts a status on record: one patch against the version that was read, and none if nothing
+// changed. It returns the Promotion as it is then.
+func (p *Promotions) Write(ctx context.Context, before, after *v1alpha1.Promotion) (*v1alpha1.Promotion, error) {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return before, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := p.Client.Status().Patch(ctx, after, patch, client.FieldOwner(v1alpha1.FieldManager)); err != nil {
+		return nil, err
+	}
+	p.keep(after)
+	return after, nil
+}
+
+// Delete removes one that is not kept any longer.
+func (p *Promotions) Delete(ctx context.Context, o *v1alpha1.Promotion) error {
+	return client.IgnoreNotFound(p.Client.Delete(ctx, o, client.Preconditions{UID: &o.UID}))
+}
+
+func (p *Promotions) keep(o *v1alpha1.Promotion) {
+	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: o.Namespace, Name: o.Spec.Model}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.written == nil {
+		p.written = map[agent.Owner]map[string]*v1alpha1.Promotion{}
+	}
+	if p.written[owner] == nil {
+		p.written[owner] = map[string]*v1alpha1.Promotion{}
+	}
+	p.written[owner][o.Name] = o.DeepCopy()
+}
+
+// Gone forgets a Promotion that was deleted.
+func (p *Promotions) Gone(o *v1alpha1.Promotion) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.written[agent.Owner{Kind: agent.ModelOwner, Namespace: o.Namespace, Name: o.Spec.Model}], o.Name)
+}
+
+// Forget drops what is remembered of a Model.
+func (p *Promotions) Forget(owner agent.Owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.written, owner)
+}
