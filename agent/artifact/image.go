@@ -3,6 +3,7 @@ package artifact
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -11,12 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-const (
-	// maxImages is how many images an index may have.
-	maxImages = 64
-	// maxLayer is more than a layer has, and so little that sums do not overflow.
-	maxLayer = 1 << 43
-)
+// maxImages is how many images an index may have.
+const maxImages = 64
 
 // image looks at an image, artifact or index in a registry. The digest of its manifest stands for
 // everything in it, so that no layer is read.
@@ -54,53 +51,55 @@ func (i *Inspector) image(ctx context.Context, at location, c Credentials) (Foun
 
 // layers returns the size and the number of all layers of an image, or of those of an index.
 func layers(manifest *remote.Descriptor) (size int64, number int, err error) {
-	if !manifest.MediaType.IsIndex() {
-		image, err := manifest.Image()
+	images, err := imagesOf(manifest)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, image := range images {
+		manifest, err := image.Manifest()
 		if err != nil {
 			return 0, 0, err
 		}
-		return layersOf(image)
+		for _, layer := range manifest.Layers {
+			if layer.Size < 0 || layer.Size > math.MaxInt64-size {
+				return 0, 0, errorf(Invalid, "its manifest says that a layer has %d bytes: push it anew", layer.Size)
+			}
+			size += layer.Size
+		}
+		number += len(manifest.Layers)
+	}
+	return size, number, nil
+}
+
+// imagesOf returns an image, or those of an index.
+func imagesOf(manifest *remote.Descriptor) ([]v1.Image, error) {
+	if !manifest.MediaType.IsIndex() {
+		image, err := manifest.Image()
+		return []v1.Image{image}, err
 	}
 	index, err := manifest.ImageIndex()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	list, err := index.IndexManifest()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if len(list.Manifests) > maxImages {
-		return 0, 0, errorf(TooLarge, "it is an index of %d images: name one that has at most %d", len(list.Manifests), maxImages)
+		return nil, errorf(TooLarge, "it is an index of %d images: name one that has at most %d", len(list.Manifests), maxImages)
 	}
+	var images []v1.Image
 	for _, m := range list.Manifests {
 		if !m.MediaType.IsImage() {
 			continue
 		}
 		image, err := index.Image(m.Digest)
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
-		more, layers, err := layersOf(image)
-		if err != nil {
-			return 0, 0, err
-		}
-		size, number = size+more, number+layers
+		images = append(images, image)
 	}
-	return size, number, nil
-}
-
-func layersOf(image v1.Image) (size int64, number int, err error) {
-	manifest, err := image.Manifest()
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, layer := range manifest.Layers {
-		if layer.Size < 0 || layer.Size > maxLayer {
-			return 0, 0, errorf(Invalid, "its manifest says that a layer has %d bytes: push it anew", layer.Size)
-		}
-		size += layer.Size
-	}
-	return size, len(manifest.Layers), nil
+	return images, nil
 }
 
 // login is how to show a registry who we are.

@@ -129,6 +129,45 @@ func TestIndex(t *testing.T) {
 	failsWith(t, err, artifact.TooLarge, "it is an index of 65 images")
 }
 
+func TestHostileRegistry(t *testing.T) {
+	manifest := func(layers string) string {
+		return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":"` + digestOf("{}") + `"},"layers":[` + layers + `]}`
+	}
+	layer := func(size string) string {
+		return `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":` + size + `,"digest":"` + digestOf("x") + `"}`
+	}
+	for name, test := range map[string]struct {
+		manifest string
+		tag      string
+		kind     artifact.Kind
+		says     string
+	}{
+		"negative":     {manifest(layer("-1")), ":v1", artifact.Invalid, "its manifest says that a layer has -1 bytes: push it anew"},
+		"overflow":     {manifest(layer("9223372036854775807") + "," + layer("1")), ":v1", artifact.Invalid, "its manifest says that a layer has 1 bytes"},
+		"garbage":      {"<html>", ":v1", artifact.Unavailable, "makes no sense"},
+		"other digest": {manifest(layer("1")), "@sha256:" + strings.Repeat("0", 64), artifact.Unavailable, "makes no sense"},
+		"endless":      {"", ":v1", artifact.TooLarge, "the store answers with more than 16 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v2/" {
+					return
+				}
+				w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+				_, err := io.WriteString(w, test.manifest)
+				for test.manifest == "" && err == nil {
+					_, err = io.WriteString(w, strings.Repeat(" ", 1<<16))
+				}
+			}))
+			defer server.Close()
+			uri := "oci://" + strings.TrimPrefix(server.URL, "http://") + "/m" + test.tag
+			_, err := newInspector().Inspect(t.Context(), v1alpha1.Artifact{URI: uri}, artifact.Credentials{}, nil)
+			mustBeClean(t, err)
+			failsWith(t, err, test.kind, test.says)
+		})
+	}
+}
+
 func TestImageLogin(t *testing.T) {
 	host, _ := newRegistry(t, "hush")
 	image := must(random.Image(100, 1))

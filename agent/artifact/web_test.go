@@ -108,11 +108,13 @@ func TestWebRefusals(t *testing.T) {
 		kind    artifact.Kind
 		says    string
 	}{
-		"404":    {http.NotFound, artifact.NotFound, "there is no file: check the URI"},
-		"403":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, artifact.Forbidden, "the server does not let it be read (403): https:// is for files that anybody may read"},
-		"500":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, artifact.Unavailable, "the store has trouble (500)"},
-		"plain":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1/", 302) }, artifact.Invalid, "sends us in circles, or to where nothing is encrypted (302)"},
-		"circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", 302) }, artifact.Invalid, "sends us in circles"},
+		"404": {http.NotFound, artifact.NotFound, "there is no file: check the URI"},
+		"403": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, artifact.Forbidden, "the server does not let it be read (403): https:// is for files that anybody may read"},
+		"500": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, artifact.Unavailable, "the store has trouble (500)"},
+		"plain": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1/", http.StatusFound)
+		}, artifact.Invalid, "sends us in circles, or to where nothing is encrypted (302)"},
+		"circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, artifact.Invalid, "sends us in circles"},
 		"no length": {func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).Flush()
 			_, _ = w.Write([]byte("x"))

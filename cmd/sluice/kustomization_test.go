@@ -7,7 +7,7 @@ import (
 
 func TestAddResource(t *testing.T) {
 	for name, test := range map[string]struct{ before, want string }{
-		"block": {"# models\nresources:\n- a.yaml # the first\n\n# later\n- b.yaml\n\nnamespace: fraud\n", "# models\nresources:\n- a.yaml # the first\n\n# later\n- b.yaml\n- new.yaml\n\nnamespace: fraud\n"},
+		"block":                   {"# models\nresources:\n- a.yaml # the first\n\n# later\n- b.yaml\n\nnamespace: fraud\n", "# models\nresources:\n- a.yaml # the first\n\n# later\n- b.yaml\n- new.yaml\n\nnamespace: fraud\n"},
 		"indented":                {"resources:\n    - a.yaml\n    # the end\nnamePrefix: x-\n", "resources:\n    - a.yaml\n    - new.yaml\n    # the end\nnamePrefix: x-\n"},
 		"quoted":                  {"resources:\n- 'a.yaml'\n- \"b.yaml\"\n", "resources:\n- 'a.yaml'\n- \"b.yaml\"\n- new.yaml\n"},
 		"no newline at the end":   {"resources:\n- a.yaml", "resources:\n- a.yaml\n- new.yaml\n"},
@@ -28,11 +28,11 @@ func TestAddResource(t *testing.T) {
 		}
 	}
 	for before, says := range map[string]string{
-		"- a\n":                               "it is no kustomization",
-		"a: [\n":                              "it is no YAML",
-		"resources: a.yaml\n":                 "add new.yaml by hand",
-		"resources: {a: b}\n":                 "add new.yaml by hand",
-		"resources:\n- >-\n  a.yaml\n":        "add new.yaml by hand",
+		"- a\n":                                "it is no kustomization",
+		"a: [\n":                               "it is no YAML",
+		"resources: a.yaml\n":                  "add new.yaml by hand",
+		"resources: {a: b}\n":                  "add new.yaml by hand",
+		"resources:\n- >-\n  a.yaml\n":         "add new.yaml by hand",
 		"resources:\n- a.yaml\n...\nmore: x\n": "",
 	} {
 		got, err := addResource([]byte(before), "new.yaml")
