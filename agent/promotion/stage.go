@@ -186,6 +186,7 @@ func (w *pass) write(ctx context.Context, s *stage, status v1alpha1.PromotionSta
 	w.moved = append(w.moved, *written)
 	if status.Phase.Ended() {
 		w.ended = append(w.ended, *written)
+		w.Samples.forget(written.UID)
 	}
 	w.look(w.now) // what follows from it is for the next pass
 	return nil

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
@@ -210,16 +209,6 @@ func (h *house) trail(stage string) string {
 		trail = append([]string{p.Spec.Version + " " + string(p.Status.Phase)}, trail...)
 	}
 	return strings.Join(trail, ", ")
-}
-
-// stays checks for a while that something does not happen.
-func (h *house) stays(what string, is func() bool) {
-	h.T.Helper()
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if !is() {
-			h.T.Fatalf("it is not so any more that %s", what)
-		}
-	}
 }
 
 // environment is what the first container of a Deployment is told under a name.
