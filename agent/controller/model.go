@@ -24,7 +24,6 @@ import (
 // Models reconciles Models: their versions come to serve in their stages.
 type Models struct {
 	Client   client.Client
-	Live     client.Reader // past the cache
 	Events   record.Events
 	Metrics  *record.Metrics
 	Promoter *promotion.Promoter
@@ -254,7 +253,7 @@ func (r *Models) forget(name types.NamespacedName) {
 // Take reads the records of the Models of some shards.
 func (r *Models) Take(ctx context.Context, of shard.Set) error {
 	var all v1alpha1.ModelList
-	if err := r.Live.List(ctx, &all); err != nil {
+	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // one that is missing here is read when it comes
 		return err
 	}
 	taken := map[agent.Owner]bool{}

@@ -196,7 +196,7 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
 	measures := record.NewMetrics(metrics.Registry)
 	overlays := &controller.Overlays{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
-	models := &controller.Models{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures}
+	models := &controller.Models{Client: mgr.GetClient(), Shares: shares, Events: events, Metrics: measures}
 	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) {
 		if o.Kind == agent.ModelOwner {
 			models.Notify(o)
