@@ -21,8 +21,12 @@ func setConditions(conditions *[]metav1.Condition, generation int64, v sync.Verd
 			Type: kind, Status: status, ObservedGeneration: generation, Reason: v.Reason, Message: cut(v.Message),
 		})
 	}
-	apimeta.RemoveStatusCondition(conditions, v1alpha1.ReconcilingCondition)
-	apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
+	if v.Phase != sync.Progressing { // what stays is not taken away and put back, which would make it new
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.ReconcilingCondition)
+	}
+	if v.Phase != sync.Stalled {
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
+	}
 	switch v.Phase {
 	case sync.Ready:
 		set(v1alpha1.ReadyCondition, metav1.ConditionTrue)

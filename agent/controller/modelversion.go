@@ -49,7 +49,7 @@ func (r *ModelVersions) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	requested, _ := meta.ReconcileAnnotationValue(v.Annotations)
 	ready := apimeta.FindStatusCondition(v.Status.Conditions, v1alpha1.ReadyCondition)
 	asked := v.Status.LastHandledReconcileAt != requested
-	if ready != nil && v.Status.ObservedGeneration == v.Generation && !asked && (ready.Status == "True" || apimeta.IsStatusConditionTrue(v.Status.Conditions, v1alpha1.StalledCondition)) {
+	if ready != nil && v.Status.ObservedGeneration == v.Generation && !asked && ready.Status == "True" {
 		return ctrl.Result{}, nil
 	}
 	since := v.CreationTimestamp.Time

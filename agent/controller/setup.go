@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,16 +101,18 @@ func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("model")}).Complete(models)
 }
 
-// versions wakes the Model of a ModelVersion.
+// versions wakes the Model of a ModelVersion, and has one that is gone forgotten.
 func (r *Models) versions() handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-		v := o.(*v1alpha1.ModelVersion)
-		if !v.DeletionTimestamp.IsZero() {
-			r.Promoter.Artifacts.Forget(v.UID)
-		}
-		r.Wake(ModelOf(v))
-		return nil
-	})
+	wake := func(o client.Object) { r.Wake(ModelOf(o.(*v1alpha1.ModelVersion))) }
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, _ queue) { wake(e.Object) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) { wake(e.ObjectNew) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+			r.Promoter.Artifacts.Forget(e.Object.GetUID())
+			wake(e.Object)
+		},
+	}
 }
 
 // promotions wakes the Model of a Promotion that was deleted.

@@ -52,16 +52,19 @@ func (a *Artifacts) Look(v *v1alpha1.ModelVersion, since time.Time) (found v1alp
 		a.looks = map[types.UID]*look{}
 	}
 	known := a.looks[v.UID]
+	if known != nil && since.After(time.Now()) {
+		since = known.begun // the clocks differ: no look can begin in a time to come
+	}
 	switch {
 	case known == nil:
 		known = &look{}
 		a.looks[v.UID] = known
 	case known.running:
 		return found, nil, false
-	case !known.begun.Before(since) && !temporary(known.err):
-		return known.found, known.err, true
-	case temporary(known.err) && time.Since(known.begun) < backoff(known.failures):
-		return known.found, known.err, true // it is tried again a little later
+	case known.err == nil && !known.begun.Before(since):
+		return known.found, nil, true
+	case known.err != nil && time.Since(known.begun) < known.pause() && (temporary(known.err) || !known.begun.Before(since)):
+		return known.found, known.err, true // it is tried again later
 	}
 	known.running, known.begun = true, time.Now()
 	before := v.Status.Artifact
@@ -72,16 +75,24 @@ func (a *Artifacts) Look(v *v1alpha1.ModelVersion, since time.Time) (found v1alp
 	return found, nil, false
 }
 
-// Again says when an artifact whose look failed may be looked at again; zero for when somebody
-// changes something.
+// pause is the time after which a failed look is tried again. Where somebody has to do something,
+// such as to upload what is missing or to give rights, nothing else tells that it was done.
+func (l *look) pause() time.Duration {
+	if temporary(l.err) {
+		return backoff(l.failures)
+	}
+	return gateLook
+}
+
+// Again says when an artifact whose look failed may be looked at again; zero if it did not.
 func (a *Artifacts) Again(v *v1alpha1.ModelVersion) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := a.looks[v.UID]
-	if known == nil || known.running || !temporary(known.err) {
+	if known == nil || known.running || known.err == nil {
 		return time.Time{}
 	}
-	return known.begun.Add(backoff(known.failures))
+	return known.begun.Add(known.pause())
 }
 
 // Forget drops what is remembered of a ModelVersion that is gone.

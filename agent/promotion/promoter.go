@@ -204,7 +204,7 @@ func (w *pass) begin(ctx context.Context) (err error) {
 	if w.versions, err = w.versionsOf(ctx); err != nil {
 		return err
 	}
-	if w.promotions, err = w.Promotions.Of(ctx, w.model.Namespace, w.model.Name); err != nil {
+	if w.promotions, err = w.Promotions.Of(ctx, w.model); err != nil {
 		return err
 	}
 	w.policies, err = w.policiesFor(ctx)

@@ -10,8 +10,10 @@ import (
 )
 
 // requestOf is a digest of all that is asked for: with something else another attempt is made.
-// Policies are not in it: what they require counts from now on, also for attempts under way.
-func requestOf(m *v1alpha1.Model, s v1alpha1.Stage, artifact v1alpha1.ServedArtifact) (string, error) {
+// Policies are not in it: what they require counts from now on, also for attempts under way. Nor is
+// what a look at the artifact found: that is no other request.
+func requestOf(m *v1alpha1.Model, s v1alpha1.Stage, v *v1alpha1.ModelVersion) (string, error) {
+	artifact := v1alpha1.ServedArtifact{URI: v.Spec.Artifact.URI, Digest: v.Spec.Artifact.Digest, Format: v.Spec.Format}
 	text, err := json.Marshal(struct {
 		Version  string
 		Artifact v1alpha1.ServedArtifact
@@ -27,7 +29,7 @@ func requestOf(m *v1alpha1.Model, s v1alpha1.Stage, artifact v1alpha1.ServedArti
 }
 
 // nameOf is the name of a Promotion: the same for the same number, so that it can be made only
-// once.
+// once. Dots are in no part of it: a-b and c make another name than a and b-c.
 func nameOf(m *v1alpha1.Model, stage string, number int64) string {
-	return fmt.Sprintf("%s-%s-%d", m.Name, stage, number)
+	return fmt.Sprintf("%s.%s.%d", m.Name, stage, number)
 }

@@ -73,8 +73,8 @@ func (s *Samples) take(key sampleKey, model types.NamespacedName, measure func(c
 func (s *Samples) forget(promotion types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, one := range s.under {
-		if key.promotion == promotion && one.done {
+	for key := range s.under {
+		if key.promotion == promotion {
 			delete(s.under, key)
 		}
 	}

@@ -30,7 +30,7 @@ func (w *pass) wantOf(s stage) serving.Want {
 	}
 	artifact := func(version string) *serving.Version {
 		if version == s.newest.Spec.Version {
-			return served(version, &s.newest.Spec.Artifact)
+			return served(version, s.artifact())
 		}
 		return served(version, s.newest.Spec.FromArtifact)
 	}
@@ -231,6 +231,9 @@ func (w *pass) settle() {
 			w.look(w.now) // it is looked at how that is
 		}
 		w.memory.trouble[s.spec.Name] = s.trouble
+		if s.trouble == "" && s.settles == "" && !empty(s.want) {
+			w.memory.trouble[s.spec.Name] = "what is there is brought to where it can begin"
+		}
 	}
 	if !waits {
 		w.memory.failures = 0

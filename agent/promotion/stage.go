@@ -1,9 +1,11 @@
 package promotion
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -49,9 +51,17 @@ func (s stage) servesArtifact() *v1alpha1.ServedArtifact {
 	case s.newest == nil:
 		return nil
 	case s.serves() == s.newest.Spec.Version:
-		return &s.newest.Spec.Artifact
+		return s.artifact()
 	}
 	return s.newest.Spec.FromArtifact
+}
+
+// artifact is that of the version that the newest Promotion is about, with the digest that was found
+// where none was said.
+func (s stage) artifact() *v1alpha1.ServedArtifact {
+	artifact := s.newest.Spec.Artifact
+	artifact.Digest = cmp.Or(artifact.Digest, s.newest.Status.Digest)
+	return &artifact
 }
 
 // stage takes one stage one transition further.
@@ -92,7 +102,7 @@ func (w *pass) ask(ctx context.Context, s *stage) error {
 		return nil
 	}
 	artifact := artifactOf(found)
-	request, err := requestOf(w.model, s.spec, artifact)
+	request, err := requestOf(w.model, s.spec, found)
 	if err != nil {
 		return err
 	}
@@ -203,7 +213,25 @@ func (w *pass) advance(ctx context.Context, s *stage) error {
 	}
 	next, again := rollout.Next(facts)
 	w.look(again)
+	if awaits(next.Phase) && !w.arrived(s) {
+		w.look(w.now.Add(awaitRetry))
+	}
 	return w.write(ctx, s, next)
+}
+
+// awaitRetry is the net below the watches while a phase waits for what controllers make of our
+// objects: those are not watched, and may get ready with no change to ours.
+const awaitRetry = 10 * time.Second
+
+// arrived tells that a phase waits for the time alone.
+func (w *pass) arrived(s *stage) bool {
+	switch s.newest.Status.Phase {
+	case v1alpha1.PromotionCanary:
+		return w.measurable(s)
+	case v1alpha1.PromotionCompleting:
+		return s.looked && s.state.Stable.Ready
+	}
+	return false
 }
 
 // facts gathers what the next transition depends on.

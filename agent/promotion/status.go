@@ -189,9 +189,14 @@ func setPromotionConditions(p *v1alpha1.Promotion) {
 			Type: kind, Status: status, ObservedGeneration: p.Generation, Reason: string(p.Status.Phase), Message: p.Status.Message,
 		})
 	}
-	apimeta.RemoveStatusCondition(conditions, v1alpha1.ReconcilingCondition)
-	apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
-	switch phase := p.Status.Phase; {
+	phase := p.Status.Phase
+	if phase.Ended() { // what stays is not taken away and put back, which would make it new
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.ReconcilingCondition)
+	}
+	if !phase.Ended() || phase == v1alpha1.PromotionSucceeded {
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
+	}
+	switch {
 	case phase == v1alpha1.PromotionSucceeded:
 		set(v1alpha1.ReadyCondition, metav1.ConditionTrue)
 	case phase.Ended():

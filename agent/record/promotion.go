@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
@@ -27,14 +29,16 @@ type Promotions struct {
 	written map[agent.Owner]map[string]*v1alpha1.Promotion // by name, until the cache has them
 }
 
-// Of returns the Promotions of a Model by stage, the newest first.
-func (p *Promotions) Of(ctx context.Context, namespace, model string) (map[string][]v1alpha1.Promotion, error) {
+// Of returns the Promotions of a Model by stage, the newest first. Those of a Model that had the name
+// before are not its own: they are about to be collected.
+func (p *Promotions) Of(ctx context.Context, m *v1alpha1.Model) (map[string][]v1alpha1.Promotion, error) {
 	var list v1alpha1.PromotionList
-	if err := p.Cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{p.Index: model}); err != nil {
+	if err := p.Cache.List(ctx, &list, client.InNamespace(m.Namespace), client.MatchingFields{p.Index: m.Name}); err != nil {
 		return nil, err
 	}
-	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: namespace, Name: model}
-	all := p.merge(owner, list.Items)
+	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: m.Namespace, Name: m.Name}
+	own := slices.DeleteFunc(list.Items, func(o v1alpha1.Promotion) bool { return !ownedBy(m, &o) })
+	all := p.merge(owner, own)
 	byStage := map[string][]v1alpha1.Promotion{}
 	for _, o := range all {
 		byStage[o.Spec.Stage] = append(byStage[o.Spec.Stage], o)
@@ -43,6 +47,11 @@ func (p *Promotions) Of(ctx context.Context, namespace, model string) (map[strin
 		slices.SortFunc(of, func(a, b v1alpha1.Promotion) int { return int(b.Spec.Number - a.Spec.Number) })
 	}
 	return byStage, nil
+}
+
+// ownedBy tells whether a Promotion is a record of this very Model.
+func ownedBy(m *v1alpha1.Model, o *v1alpha1.Promotion) bool {
+	return slices.ContainsFunc(o.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == m.UID })
 }
 
 // merge puts what was written in the place of what the cache has of it, as long as that is older.
@@ -79,7 +88,10 @@ func (p *Promotions) Create(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.
 	}
 	err := p.Client.Create(ctx, o, client.FieldOwner(v1alpha1.FieldManager))
 	if apierrors.IsAlreadyExists(err) {
-		err = p.Live.Get(ctx, client.ObjectKeyFromObject(o), o)
+		wanted := o.Spec
+		if err = p.Live.Get(ctx, client.ObjectKeyFromObject(o), o); err == nil && (!ownedBy(m, o) || o.Spec.Model != wanted.Model || o.Spec.Stage != wanted.Stage) {
+			return nil, fmt.Errorf("there is a Promotion %s that is no record of this Model: delete it", o.Name)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -125,11 +125,11 @@ func verifying(f Facts, s v1alpha1.PromotionStatus) v1alpha1.PromotionStatus {
 }
 
 func gated(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, time.Time) {
-	s.Findings, s.Analyses = f.Findings, f.Analyses
-	if !f.Artifact.Verified { // it changed while a gate was waited for
+	if !f.Artifact.Verified { // it changed while a gate was waited for, or is looked at again
 		s.Message = f.Artifact.Message
 		return s, time.Time{}
 	}
+	s.Findings, s.Analyses = f.Findings, f.Analyses
 	if held := firstNotPassed(f.Findings); held != nil {
 		s.Message = fmt.Sprintf("gate %s: %s", held.Gate, held.Message)
 		return s, sooner(f.GateAt, f.SampleAt)
@@ -156,7 +156,7 @@ func preparing(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, t
 		return step(f, s, 0), time.Time{}
 	}
 	limit := since(s).Add(readyTimeout(f.Rollout))
-	late := !f.Now.Before(limit)
+	late := overdue(f, limit)
 	broken, settled := fails(f, s)
 	switch {
 	case broken && f.Promotion.Spec.From != "":
@@ -180,6 +180,12 @@ func fails(f Facts, s v1alpha1.PromotionStatus) (broken bool, settled time.Time)
 	return !f.Now.Before(settled), settled
 }
 
+// overdue tells whether what is waited for has not come by its limit. As long as nothing was applied
+// and nothing stands against it, as after a restart, it is not known whether it has.
+func overdue(f Facts, limit time.Time) bool {
+	return !f.Now.Before(limit) && (f.Applied || f.Trouble != "")
+}
+
 // why says what a version waits for.
 func why(f Facts, r serving.Readiness) string {
 	return cmp.Or(f.Trouble, r.Message, "it has not been seen yet")
@@ -188,8 +194,11 @@ func why(f Facts, r serving.Readiness) string {
 func canary(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, time.Time) {
 	s.Analyses = f.Analyses
 	version, all := f.Promotion.Spec.Version, steps(f)
-	if int(s.Step) >= len(all) { // cannot be, for another list of steps is another attempt
+	switch {
+	case len(all) == 0: // cannot be, for another rollout is another attempt
 		return shift(f, s), time.Time{}
+	case int(s.Step) >= len(all) || s.Traffic != all[s.Step].Traffic: // whether traffic can be shared has changed
+		return step(f, s, 0), time.Time{}
 	}
 	if failed := firstFailed(f.Analyses); failed != nil {
 		return turnBack(f, s, fmt.Sprintf("%s failed at %d %%: analysis %s: %s", version, s.Traffic, failed.Name, failed.Message)), time.Time{}
@@ -206,7 +215,7 @@ func canary(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, time
 			return step(f, s, s.Step+1), time.Time{}
 		}
 		return shift(f, s), time.Time{}
-	case !ready && !f.Now.Before(limit):
+	case !ready && overdue(f, limit):
 		return turnBack(f, s, fmt.Sprintf("%s did not get %d %% of the traffic within %s: %s", version, s.Traffic, readyTimeout(f.Rollout), why(f, f.Serving.Candidate))), time.Time{}
 	case !ready:
 		s.Message = fmt.Sprintf("%s is to have %d %%: %s", version, s.Traffic, why(f, f.Serving.Candidate))
@@ -264,7 +273,7 @@ func shifting(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, ti
 	switch first := f.Promotion.Spec.From == ""; {
 	case f.Applied && f.Serving.Candidate.Ready && f.Serving.Traffic == 100:
 		return enter(s, v1alpha1.PromotionCompleting, version+" has all traffic", f.Now), time.Time{}
-	case !first && (broken || !f.Now.Before(limit)):
+	case !first && (broken || overdue(f, limit)):
 		return turnBack(f, s, fmt.Sprintf("%s did not come to serve with all traffic: %s", version, why(f, f.Serving.Candidate))), time.Time{}
 	}
 	s.Message = fmt.Sprintf("%s gets all traffic: %s", version, why(f, f.Serving.Candidate))

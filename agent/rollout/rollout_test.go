@@ -62,6 +62,20 @@ func TestNext(t *testing.T) {
 		}, "Gated 0 0: gate soaked: v8 has served in staging for 12m of 30m", 18 * time.Minute},
 		{"the artifact changes while a gate waits", v1alpha1.PromotionGated, func(f *rollout.Facts) { f.Artifact = rollout.Artifact{Message: "s3://m/v8 was changed"} },
 			"Gated 0 0: s3://m/v8 was changed", 0},
+		{"the agent was away for longer than it waits", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
+			"Preparing 0 0: v8 is being brought up: it has not been seen yet", 10 * time.Minute},
+		{"the agent was away in a step", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
+			"Canary 10 0: v8 is to have 10 %: it has not been seen yet", 15 * time.Minute},
+		{"the agent was away while all traffic went over", v1alpha1.PromotionShifting, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
+			"Shifting 0 0: v8 gets all traffic: it has not been seen yet", 10 * time.Minute},
+		{"it cannot be applied for too long", v1alpha1.PromotionPreparing, func(f *rollout.Facts) {
+			f.Applied, f.Trouble, f.Now = false, "namespace fraud is not there", start.Add(10*time.Minute)
+		}, "Failed 0 0: v8 did not become ready within 10m0s: namespace fraud is not there", 0},
+		{"traffic cannot be shared any more", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Splits, f.Promotion.Status.Step, f.Promotion.Status.Traffic = false, 1, 50
+		}, "Canary 100 0: v8 gets 100 % of the traffic (step 1 of 1)", 0},
+		{"traffic can be shared now", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Promotion.Status.Traffic, f.Serving.Traffic = 100, 100 },
+			"Canary 10 0: v8 gets 10 % of the traffic (step 1 of 2)", 0},
 		{"not seen yet", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Serving = serving.State{} },
 			"Preparing 0 0: v8 is being brought up: it has not been seen yet", 10 * time.Minute},
 		{"not applied: what was ready before says nothing", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Applied, f.Trouble = false, "namespace fraud is not there" },
@@ -140,6 +154,19 @@ func TestNext(t *testing.T) {
 				t.Error("the facts were changed")
 			}
 		})
+	}
+}
+
+// What gates have come to stays while the artifact is looked at again: samples would begin anew, and
+// what has failed be forgotten.
+func TestGatesAreKept(t *testing.T) {
+	f := facts(v1alpha1.PromotionGated)
+	f.Promotion.Status.Findings = []v1alpha1.Finding{{Gate: "errors", Result: v1alpha1.FindingFailed}}
+	f.Promotion.Status.Analyses = []v1alpha1.AnalysisStatus{{Name: "errors", Result: v1alpha1.AnalysisFailed, Failed: 1}}
+	f.Artifact, f.Findings, f.Analyses = rollout.Artifact{Message: "it is being looked at"}, nil, nil
+	s, _ := rollout.Next(f)
+	if len(s.Findings) != 1 || len(s.Analyses) != 1 || s.Message != "it is being looked at" {
+		t.Errorf("it is %+v", s)
 	}
 }
 
