@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +121,7 @@ func (w *world) start(ctx context.Context) error {
 		for _, file := range crds {
 			w.failed = errors.Join(w.failed, w.applyFile(ctx, file, ""))
 		}
-		for _, kind := range []string{"Repository", "Overlay", "Inventory"} { // a CRD is served a moment after it is made
+		for _, kind := range []string{"Repository", "Overlay", "Inventory", "Model", "ModelVersion", "Promotion", "PromotionPolicy"} { // a CRD is served a moment after it is made
 			list := &unstructured.UnstructuredList{}
 			list.SetAPIVersion("sluice.dev/v1alpha1")
 			list.SetKind(kind + "List")
@@ -178,9 +177,9 @@ func (w *world) applyFile(ctx context.Context, file, namespace string) error {
 	if err != nil {
 		return err
 	}
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(os.Expand(string(text), func(name string) string {
-		return map[string]string{"NS": namespace, "URL": w.git.URL + "/" + namespace + ".git"}[name]
-	}))), 1<<16)
+	url := w.git.URL + "/" + namespace + ".git"
+	fill := strings.NewReplacer("$NS", namespace, "${NS}", namespace, "$URL", url, "${URL}", url) // what else begins with a dollar is left as it is
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(fill.Replace(string(text))), 1<<16)
 	for {
 		o := &unstructured.Unstructured{}
 		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
