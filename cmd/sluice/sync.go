@@ -161,6 +161,10 @@ func handled(o client.Object) string {
 		return o.Status.LastHandledReconcileAt
 	case *v1alpha1.Repository:
 		return o.Status.LastHandledReconcileAt
+	case *v1alpha1.Model:
+		return o.Status.LastHandledReconcileAt
+	case *v1alpha1.ModelVersion:
+		return o.Status.LastHandledReconcileAt
 	}
 	return ""
 }

@@ -1,0 +1,218 @@
+package models_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-dev/sluice/agent/analysis"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/gate"
+	"github.com/sluice-dev/sluice/agent/serving"
+	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/rig"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// document is one YAML document of the documentation.
+type document struct {
+	where string // file:line
+	text  string
+}
+
+// TestDocs: what the documentation of models shows is what the API server takes. Whole manifests
+// are created as they are, without being kept; what is a part of a stage is put into a Model
+// before.
+func TestDocs(t *testing.T) {
+	r := rig.New(t, cluster.Options{})
+	root := rig.Root(t)
+	var all []document
+	for _, name := range []string{"models", "artifacts", "gates", "rollouts", "policies"} {
+		blocks := yamlBlocks(t, filepath.Join(root, "docs", name+".md"))
+		if len(blocks) == 0 {
+			t.Errorf("docs/%s.md shows no manifest", name)
+		}
+		all = append(all, blocks...)
+	}
+	policies, err := filepath.Glob(filepath.Join(root, "policies", "*.yaml"))
+	if err != nil || len(policies) == 0 {
+		t.Fatalf("there are no policies: %v", err)
+	}
+	for _, path := range policies {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, documents("policies/"+filepath.Base(path), 1, string(text))...)
+	}
+	seen := map[string]int{}
+	for _, d := range all {
+		t.Run(d.where, func(t *testing.T) { seen[check(t, r, d)]++ })
+	}
+	for _, kind := range []string{v1alpha1.ModelKind, v1alpha1.ModelVersionKind, v1alpha1.PromotionPolicyKind, "Secret", "Stage"} {
+		if seen[kind] == 0 {
+			t.Errorf("no %s was looked at: %v", kind, seen)
+		}
+	}
+}
+
+// yamlBlocks are the documents of a page of Markdown.
+func yamlBlocks(t *testing.T, path string) []document {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []document
+	var block []string
+	begun := 0
+	for n, line := range strings.Split(string(text), "\n") {
+		switch {
+		case begun == 0 && line == "```yaml":
+			begun = n + 2
+		case begun > 0 && line == "```":
+			all = append(all, documents("docs/"+filepath.Base(path), begun, strings.Join(block, "\n"))...)
+			begun, block = 0, nil
+		case begun > 0:
+			block = append(block, line)
+		}
+	}
+	if begun > 0 {
+		t.Fatalf("%s: the block of line %d has no end", path, begun)
+	}
+	return all
+}
+
+// documents takes a file apart.
+func documents(file string, line int, text string) []document {
+	var all []document
+	for _, part := range strings.Split(text, "\n---\n") {
+		all = append(all, document{where: fmt.Sprintf("%s:%d", file, line), text: part})
+		line += strings.Count(part, "\n") + 2
+	}
+	return all
+}
+
+// check has the API server look at a document, and returns of what kind it is.
+func check(t *testing.T, r *rig.Rig, d document) string {
+	var o unstructured.Unstructured
+	if err := yaml.UnmarshalStrict([]byte(d.text), &o.Object); err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case o.GetKind() == "":
+		o.Object = inModel(t, d.text)
+		accepted(t, r, &o)
+		return "Stage"
+	case strings.HasPrefix(o.GetAPIVersion(), "kustomize.config.k8s.io/"):
+		return o.GetKind()
+	}
+	accepted(t, r, &o)
+	switch text := []byte(d.text); o.GetKind() {
+	case v1alpha1.ModelKind:
+		var m v1alpha1.Model
+		strictly(t, text, &m)
+		valid(t, m.Spec)
+	case v1alpha1.ModelVersionKind:
+		strictly(t, text, &v1alpha1.ModelVersion{})
+	case v1alpha1.PromotionPolicyKind:
+		var p v1alpha1.PromotionPolicy
+		strictly(t, text, &p)
+		validGates(t, p.Spec.Gates)
+	}
+	return o.GetKind()
+}
+
+// inModel puts a part of a stage into a Model that has all stages it may speak of.
+func inModel(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var s v1alpha1.Stage
+	strictly(t, []byte(text), &s)
+	var stage map[string]any
+	strictly(t, []byte(text), &stage)
+	other := map[string]any{"name": "staging", "namespace": "fraud-staging"}
+	switch s.Name {
+	case "":
+		stage["name"] = "production"
+	case "staging":
+		other["name"] = "production"
+	}
+	validGates(t, s.Gates)
+	validAnalyses(t, s.Rollout.Analysis)
+	return map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.ModelKind,
+		"metadata": map[string]any{"name": "fraud", "namespace": "fraud"},
+		"spec": map[string]any{
+			"serving": map[string]any{"deployment": map[string]any{"port": int64(8080), "template": map[string]any{}}},
+			"stages":  []any{other, stage},
+		},
+	}
+}
+
+// accepted has the API server say that it would take an object, with no field that it does not know.
+func accepted(t *testing.T, r *rig.Rig, o *unstructured.Unstructured) {
+	t.Helper()
+	ctx := context.Background()
+	if name := o.GetNamespace(); name != "" {
+		err := r.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+	namespaced, err := r.Client.IsObjectNamespaced(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if namespaced && o.GetNamespace() == "" {
+		o.SetNamespace(r.Namespace)
+	}
+	if err := r.Client.Create(ctx, o.DeepCopy(), client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Errorf("the API server does not take it: %v", err)
+	}
+}
+
+// strictly reads YAML, with no field that is not known.
+func strictly(t *testing.T, text []byte, into any) {
+	t.Helper()
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// valid checks what the agent checks and the API server does not see.
+func valid(t *testing.T, spec v1alpha1.ModelSpec) {
+	t.Helper()
+	if err := serving.Check(spec.Serving); err != nil {
+		t.Error(err)
+	}
+	for _, s := range spec.Stages {
+		validGates(t, s.Gates)
+		validAnalyses(t, s.Rollout.Analysis)
+	}
+}
+
+func validGates(t *testing.T, gates []v1alpha1.Gate) {
+	t.Helper()
+	for _, g := range gates {
+		if err := gate.Validate(g); err != nil {
+			t.Errorf("gate %s: %v", g.Name, err)
+		}
+	}
+}
+
+func validAnalyses(t *testing.T, all []v1alpha1.Analysis) {
+	t.Helper()
+	for _, a := range all {
+		if err := analysis.Validate(a); err != nil {
+			t.Errorf("analysis %s: %v", a.Name, err)
+		}
+	}
+}
