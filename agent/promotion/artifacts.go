@@ -22,7 +22,7 @@ type Artifacts struct {
 	Inspector *artifact.Inspector
 	// Live reads Secrets and ConfigMaps past the cache.
 	Live client.Reader
-	// Parallel is how many artifacts are read at once.
+	// Parallel is how many artifacts are read at once, but for those that take long.
 	Parallel int
 	// Looked is called with a ModelVersion whose artifact was looked at.
 	Looked func(*v1alpha1.ModelVersion)
@@ -105,9 +105,15 @@ func (a *Artifacts) Forget(uid types.UID) {
 // readPatience is how long the reading of one artifact may take at most.
 const readPatience = 6 * time.Hour
 
+// seatTime is how long the reading of one artifact may keep others waiting. One that takes longer
+// goes on beside them: a store that is slow holds up those alone that it has artifacts of.
+const seatTime = 10 * time.Second
+
 func (a *Artifacts) run(v *v1alpha1.ModelVersion, known *v1alpha1.ArtifactStatus) {
 	a.once.Do(func() { a.seats = make(chan struct{}, max(a.Parallel, 1)) })
 	a.seats <- struct{}{}
+	leave := sync.OnceFunc(func() { <-a.seats })
+	defer time.AfterFunc(seatTime, leave).Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), readPatience)
 	defer cancel()
 	credentials, err := a.credentials(ctx, v)
@@ -115,7 +121,7 @@ func (a *Artifacts) run(v *v1alpha1.ModelVersion, known *v1alpha1.ArtifactStatus
 	if err == nil {
 		found, err = a.Inspector.Inspect(ctx, v.Spec.Artifact, credentials, known)
 	}
-	<-a.seats
+	leave()
 	a.mu.Lock()
 	if l := a.looks[v.UID]; l != nil {
 		l.running, l.found, l.err = false, found, err

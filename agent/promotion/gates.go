@@ -81,12 +81,20 @@ func notPassed(findings []v1alpha1.Finding) bool {
 }
 
 // order keeps the stages of a Model in their order: a version that is on its way in an earlier stage
-// does not overtake itself.
+// does not overtake itself, and one that is held there comes no further. A version that goes back
+// to where it served before waits for no other stage.
 func (w *pass) order(s *stage) *v1alpha1.Finding {
+	if w.returns(s) {
+		return nil
+	}
 	for _, earlier := range w.stages {
 		p := earlier.newest
-		if p != nil && p.Spec.Version == s.newest.Spec.Version && !p.Status.Phase.Ended() {
+		switch {
+		case p == nil || p.Spec.Version != s.newest.Spec.Version:
+		case !p.Status.Phase.Ended():
 			return &v1alpha1.Finding{Gate: "order", Result: v1alpha1.FindingWaiting, Message: fmt.Sprintf("%s is still on its way in %s", p.Spec.Version, earlier.spec.Name)}
+		case p.Status.Phase.Held() && !p.Status.Released:
+			return &v1alpha1.Finding{Gate: "order", Result: v1alpha1.FindingFailed, Message: fmt.Sprintf("%s is held in %s, and comes no further: name another version there, or change what is asked of it", p.Spec.Version, earlier.spec.Name)}
 		}
 	}
 	return nil

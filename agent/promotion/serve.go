@@ -127,15 +127,33 @@ func (w *pass) serve(ctx context.Context) error {
 		return err
 	}
 	run := execute.Apply(ctx, w.session, p, w.Limits)
-	if len(run.Failures()) == 0 && len(p.Violations) == 0 {
-		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, w.session, p, w.Limits).Outcomes...)
-	}
+	run.Outcomes = append(run.Outcomes, execute.Prune(ctx, w.session, w.prunable(p, run), w.Limits).Outcomes...)
 	if err := w.Inventories.Save(ctx, w.owner, execute.Recorded(intended, run)); err != nil {
 		return err
 	}
 	w.plan, w.run = p, run
 	w.settle()
 	return nil
+}
+
+// prunable is a plan without the deletes of stages in which something could not be applied: what is to
+// go there may be all that serves. Stages have namespaces of their own, and hold up no other. What is
+// in the namespace of none may be of one that has moved, and goes when all is applied.
+func (w *pass) prunable(p agent.Plan, run agent.Run) agent.Plan {
+	failed, known := map[string]bool{}, map[string]bool{}
+	for _, v := range p.Violations {
+		failed[v.Ref.Namespace] = true
+	}
+	for _, o := range run.Failures() {
+		failed[o.Ref.Namespace] = true
+	}
+	for _, s := range w.stages {
+		known[s.namespace] = true
+	}
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c agent.Change) bool {
+		return failed[c.Ref.Namespace] || len(failed) > 0 && !known[c.Ref.Namespace]
+	})
+	return p
 }
 
 // set puts together the objects of all stages.
