@@ -7,5 +7,8 @@
 //	story_test      the life of a model, from its first version to a canary that fails
 //	deployment_test Models that are served by a Deployment
 //	crash_test      the agent is killed at every state of a promotion
+//	commits_test    commits that overtake each other, and what holds a version up: stages, gates, people
+//	fault_test      servers that are down, slow or silent, and what is deleted by hand
+//	trail_test      what tests see of promotions while they are under way
 //	badinput_test   specs, artifacts and servers that are not as they should be
 package models
