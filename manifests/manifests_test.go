@@ -75,6 +75,7 @@ func TestInstallIsComplete(t *testing.T) {
 		"PodDisruptionBudget/sluice-agent",
 		"Role/sluice-agent", "RoleBinding/sluice-agent",
 		"Service/sluice-agent", "ServiceAccount/sluice-agent",
+		"ValidatingAdmissionPolicy/sluice-records", "ValidatingAdmissionPolicyBinding/sluice-records",
 	}
 	if got := slices.Sorted(maps.Keys(objects)); !slices.Equal(got, want) {
 		t.Errorf("manifests/install has\n%v\nwant\n%v", got, want)

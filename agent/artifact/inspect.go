@@ -67,13 +67,13 @@ type store interface {
 //
 // Without a digest in the spec, the one that is known counts. With an error the status holds
 // what is to be known the next time, and Verified is false; where the error is temporary, the
-// artifact may well be what it was. Signed is left to the caller.
+// artifact may well be what it was.
 func (i *Inspector) Inspect(ctx context.Context, a v1alpha1.Artifact, c Credentials, known *v1alpha1.ArtifactStatus) (v1alpha1.ArtifactStatus, error) {
 	if known == nil {
 		known = &v1alpha1.ArtifactStatus{}
 	}
 	before := *known
-	before.Verified, before.Signed = false, false
+	before.Verified = false
 	at, err := parse(a.URI)
 	if err != nil {
 		return before, err

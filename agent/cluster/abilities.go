@@ -17,6 +17,10 @@ type abilities struct {
 	mu    sync.Mutex
 	known *serving.Abilities
 	at    time.Time
+
+	// config is what KServe's settings were when they were seen last.
+	config   map[string]string
+	configAt time.Time
 }
 
 // abilitiesFor is how long what was found counts though no CRD changed: KServe's settings are not
@@ -76,10 +80,23 @@ func (c *Cluster) Abilities(ctx context.Context) (serving.Abilities, error) {
 		if found.Config, err = settings(ctx, session); err != nil {
 			return serving.Abilities{}, err
 		}
+		found.Config = c.abilities.lasting(found.Config, time.Now())
 	}
 	can := serving.AbilitiesOf(found)
 	c.abilities.known, c.abilities.at = &can, time.Now()
 	return can, nil
+}
+
+// lasting is what KServe's settings are. Those that are gone count for a while: an upgrade may delete
+// and make them again, and with none models would be served in another way meanwhile.
+func (a *abilities) lasting(config map[string]string, now time.Time) map[string]string {
+	switch {
+	case config != nil:
+		a.config, a.configAt = config, now
+	case now.Sub(a.configAt) < abilitiesFor:
+		return a.config
+	}
+	return config
 }
 
 // settings reads KServe's ConfigMap. Where it is not there or must not be read, KServe's defaults

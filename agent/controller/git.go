@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	gosync "sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -20,16 +22,33 @@ type Git struct {
 	Repositories *Repositories
 	// Author of proposals.
 	Author gitrepo.Author
+
+	mu   gosync.Mutex
+	said map[said]string
 }
 
-// proposeTime is how long one proposal may take: renders to find the line, and a push.
+// said names what a commit says of one stage, which never changes.
+type said struct {
+	commit, stage string
+	model         types.UID
+	overlay       types.UID
+	generation    int64 // of the overlay
+}
+
+// mostSaid is how many are remembered; then it is begun anew.
+const mostSaid = 1000
+
+// proposeTime is how long one proposal may take: renders to find the line, and a push. So may the
+// render be that tells what a commit says.
 const proposeTime = 30 * time.Second
 
 // errNoGit is the error where a Model does not come from Git.
 var errNoGit = errors.New("the Model is not applied by an Overlay: commit it to the repository of one")
 
-// Signers returns the names of the keys that signed the commit of a revision.
-func (g *Git) Signers(ctx context.Context, m *v1alpha1.Model, revision string, keys map[string][]byte) ([]string, error) {
+// Signers returns the names of the keys that signed the commit of a revision. What is written on the
+// Model is no proof of what a commit says: it has to have the version for the stage, and so has the
+// newest one.
+func (g *Git) Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) ([]string, error) {
 	o := overlayOf(ctx, g.Repositories.Client, m)
 	if o == nil {
 		return nil, errNoGit
@@ -38,12 +57,70 @@ func (g *Git) Signers(ctx context.Context, m *v1alpha1.Model, revision string, k
 	if !ok {
 		return nil, fmt.Errorf("Repository %s has not been fetched yet", o.RepositoryName())
 	}
-	signers, err := gitrepo.Signers(source.Dir, agent.ParseRevision(revision).Commit, keys)
+	commit := agent.ParseRevision(revision).Commit
+	err := g.mustSay(ctx, m, o, source.Dir, commit, stage, version)
+	if err != nil { // the Model was changed first, and Git followed
+		commit = agent.ParseRevision(m.Annotations[v1alpha1.RevisionAnnotation]).Commit
+		if g.mustSay(ctx, m, o, source.Dir, commit, stage, version) != nil {
+			return nil, err
+		}
+	}
+	signers, err := gitrepo.Signers(source.Dir, commit, keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.mustSay(ctx, m, o, source.Dir, source.Revision.Commit, stage, version); err != nil { // an approval of another day
+		return nil, err
+	}
 	var names []string
 	for _, s := range signers {
 		names = append(names, s.String())
 	}
-	return names, err
+	return names, nil
+}
+
+// mustSay fails unless a commit has a version for a stage.
+func (g *Git) mustSay(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.Overlay, dir, commit, stage, version string) error {
+	says, err := g.says(ctx, m, o, dir, commit, stage)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it cannot be told what commit %.7s says: %w", commit, err)
+	case says != version:
+		return fmt.Errorf("commit %.7s says %s for %s: the Model was changed by other means than that commit", commit, cmp.Or(says, "nothing"), stage)
+	}
+	return nil
+}
+
+// says is the version that a commit has for a stage. It takes a render, once for each commit.
+func (g *Git) says(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.Overlay, dir, commit, stage string) (string, error) {
+	key := said{commit, stage, m.UID, o.UID, o.Generation}
+	g.mu.Lock()
+	known, is := g.said[key]
+	g.mu.Unlock()
+	if is {
+		return known, nil
+	}
+	spec, err := g.Repositories.Syncer.SpecOf(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeTime)
+	defer cancel()
+	rendered, err := g.Repositories.Syncer.Renders.Run(ctx, render.Request{Source: render.Source{Dir: dir, Commit: commit}, Spec: spec})
+	if err != nil {
+		return "", err
+	}
+	version, err := proposal.VersionIn(rendered.Set, types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, stage)
+	if err != nil {
+		return "", err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.said == nil || len(g.said) >= mostSaid {
+		g.said = map[said]string{}
+	}
+	g.said[key] = version
+	return version, nil
 }
 
 // Propose commits the version of a stage to a branch of the Repository that the Model comes from, on

@@ -151,7 +151,7 @@ func (r *Models) work(ctx context.Context, m *v1alpha1.Model) (ctrl.Result, erro
 	if err := r.write(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.Metrics.Promoted(m, report.Ended)
+	r.Metrics.Promoted(before, m, report.Ended)
 	r.Metrics.Ready(v1alpha1.ModelKind, m.Namespace, m.Name, report.Phase == promotion.Ready)
 	if report.Again.IsZero() {
 		return ctrl.Result{}, nil

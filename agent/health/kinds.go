@@ -113,6 +113,8 @@ var checks = map[schema.GroupKind]func(object) agent.Health{
 
 	{Group: "feast.dev", Kind: "FeatureStore"}: featureStore,
 
+	{Group: "sluice.dev", Kind: "Model"}: model,
+
 	{Group: "sparkoperator.k8s.io", Kind: "ScheduledSparkApplication"}: scheduledSparkApplication,
 	{Group: "sparkoperator.k8s.io", Kind: "SparkApplication"}:          sparkApplication,
 	{Group: "sparkoperator.k8s.io", Kind: "SparkConnect"}:              sparkConnect,

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/gate"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // required are the gates that a version has to pass in a stage: first those of policies, then the
@@ -173,20 +174,20 @@ func (w *pass) evidence(ctx context.Context, s *stage, version, revision string,
 	e.Commit = agent.ParseRevision(revision).Commit
 	for _, r := range required {
 		if r.Approval != nil {
-			e.Approvals[r.Key()] = w.approval(ctx, revision, w.secretsOf(r), r.Approval.KeysSecretRef.Name)
+			e.Approvals[r.Key()] = w.approval(ctx, revision, s.spec.Name, version, client.ObjectKey{Namespace: w.secretsOf(r), Name: r.Approval.KeysSecretRef.Name})
 		}
 	}
 	return e, nil
 }
 
-// approval tells which of the keys of a Secret signed the commit of a revision.
-func (w *pass) approval(ctx context.Context, revision, namespace, name string) gate.Approval {
-	keys, err := w.secret(ctx, namespace, name)
+// approval tells which of the keys in a Secret signed the commit that asks for a version in a stage.
+func (w *pass) approval(ctx context.Context, revision, stage, version string, secret client.ObjectKey) gate.Approval {
+	keys, err := w.secret(ctx, secret.Namespace, secret.Name)
 	if err != nil {
 		w.look(w.now.Add(secretRetry))
 		return gate.Approval{Reason: err.Error()}
 	}
-	by, err := w.Git.Signers(ctx, w.model, revision, keys)
+	by, err := w.Git.Signers(ctx, w.model, revision, stage, version, keys)
 	if err != nil {
 		return gate.Approval{Reason: err.Error()}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/serving"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -27,6 +28,7 @@ type Promoter struct {
 	Live      client.Reader
 	Artifacts *Artifacts
 	Samples   *Samples
+	Proposals *Proposals
 	Git       Git
 	Limits    execute.Limits
 	// DefaultAccount is the ServiceAccount, in a Model's own namespace, that works for Models which
@@ -41,8 +43,9 @@ type Promoter struct {
 
 // Git is what a promotion needs of the Repository that a Model comes from.
 type Git interface {
-	// Signers returns the names of the keys that signed the commit of a revision.
-	Signers(ctx context.Context, m *v1alpha1.Model, revision string, keys map[string][]byte) ([]string, error)
+	// Signers returns the names of the keys that signed the commit of a revision. The error says why
+	// the commit is no approval of a version in a stage: that it does not say it, too.
+	Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) ([]string, error)
 	// Propose commits the version of a stage to a branch. Called again for the same, it makes no
 	// second commit.
 	Propose(ctx context.Context, m *v1alpha1.Model, p Proposal) (v1alpha1.ProposalStatus, error)
@@ -63,9 +66,11 @@ type Proposal struct {
 // memory is what is remembered of one Model between passes; it only saves work.
 type memory struct {
 	session  *cluster.Session
-	settled  map[string]string // by stage: the digest of what is applied and has no way left to go
-	trouble  map[string]string // by stage: what stood against applying
-	failures int               // applies in a row that failed
+	settled  map[string]string    // by stage: the digest of what is applied and has no way left to go
+	trouble  map[string]string    // by stage: what stood against applying
+	unready  map[string]time.Time // by stage: since when what serves is not ready
+	down     map[string]time.Time // by stage: since when none of its pods is available
+	failures int                  // passes in a row in which something failed
 }
 
 // Report is what a pass came to.
@@ -116,7 +121,7 @@ func (p *Promoter) memory(owner agent.Owner) *memory {
 	}
 	known, is := p.models[owner]
 	if !is {
-		known = &memory{settled: map[string]string{}, trouble: map[string]string{}}
+		known = &memory{settled: map[string]string{}, trouble: map[string]string{}, unready: map[string]time.Time{}, down: map[string]time.Time{}}
 		p.models[owner] = known
 	}
 	return known
@@ -133,6 +138,7 @@ func (p *Promoter) Forget(owner agent.Owner) {
 	}
 	p.Inventories.Forget(owner)
 	p.Promotions.Forget(owner)
+	p.Proposals.forget(types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name})
 }
 
 // Pass takes the stages of a Model as far as they can go now.
@@ -142,13 +148,12 @@ func (p *Promoter) Pass(ctx context.Context, m *v1alpha1.Model, now time.Time) R
 		return work.failed(err)
 	}
 	for n := range m.Spec.Stages {
-		if err := work.stage(ctx, m.Spec.Stages[n]); err != nil {
-			return work.failed(err)
-		}
+		work.stages = append(work.stages, work.stage(ctx, m.Spec.Stages[n]))
 	}
 	if err := work.serve(ctx); err != nil {
 		return work.failed(err)
 	}
+	work.examine(ctx)
 	work.propose(ctx)
 	work.tidy(ctx)
 	return work.report()
@@ -164,6 +169,7 @@ type pass struct {
 
 	session    *cluster.Session
 	abilities  serving.Abilities
+	layout     string
 	versions   versions
 	promotions map[string][]v1alpha1.Promotion // by stage, the newest first
 	policies   []v1alpha1.PromotionPolicy
@@ -201,6 +207,7 @@ func (w *pass) begin(ctx context.Context) (err error) {
 	if w.abilities, err = w.Cluster.Abilities(ctx); err != nil {
 		return fmt.Errorf("what the cluster can do for models is not known: %w", err)
 	}
+	w.layout = serving.Layout(w.model.Spec.Serving, w.abilities)
 	if w.versions, err = w.versionsOf(ctx); err != nil {
 		return err
 	}

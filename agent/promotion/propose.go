@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 )
@@ -21,6 +20,8 @@ func (w *pass) propose(ctx context.Context) {
 	for n := range w.stages {
 		s := &w.stages[n]
 		switch {
+		case s.err != nil:
+			continue
 		case s.newest == nil:
 		case s.newest.Status.Phase == v1alpha1.PromotionRolledBack && !s.newest.Status.Released:
 			w.proposeRevert(ctx, s)
@@ -31,27 +32,27 @@ func (w *pass) propose(ctx context.Context) {
 	}
 }
 
-// proposeRetry is the pause after a proposal that could not be made.
-const proposeRetry = time.Minute
-
 // proposeRevert proposes to name in Git what serves after a rollback.
 func (w *pass) proposeRevert(ctx context.Context, s *stage) {
 	p := s.newest
 	if p.Status.Proposal != nil && p.Status.Proposal.Commit != "" || p.Spec.Revision == "" {
 		return // it was proposed; or the Model does not come from Git
 	}
-	made, err := w.Git.Propose(ctx, w.model, Proposal{
+	made, again, err := w.Proposals.ask(w.model, Proposal{
 		Stage: s.spec.Name, Version: p.Spec.From, Reverts: p.Spec.Version,
 		Evidence: []string{p.Status.Message, fmt.Sprintf("%s serves %s, and Git says %s: with this commit Git says what serves", s.spec.Name, p.Spec.From, p.Spec.Version)},
 	})
+	w.look(again)
+	if made == nil {
+		return
+	}
 	if err != nil {
-		made = v1alpha1.ProposalStatus{Message: short("the revert cannot be proposed: " + err.Error())}
-		w.look(w.now.Add(proposeRetry))
+		made.Message = short("the revert cannot be proposed: " + err.Error())
 	}
 	status := *p.Status.DeepCopy()
-	status.Proposal = &made
+	status.Proposal = made
 	if err := w.write(ctx, s, status); err != nil {
-		w.look(w.now.Add(proposeRetry))
+		w.look(w.now.Add(backoff(0)))
 	}
 }
 
@@ -79,12 +80,15 @@ func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
 	if err != nil || slices.ContainsFunc(findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed }) {
 		return
 	}
-	made, err := w.Git.Propose(ctx, w.model, Proposal{Stage: s.spec.Name, Version: version, Evidence: w.evidenceLines(s, version, findings)})
-	if err != nil {
-		made = v1alpha1.ProposalStatus{Message: short(fmt.Sprintf("%s cannot be proposed: %s", version, err))}
-		w.look(w.now.Add(proposeRetry))
+	made, again, err := w.Proposals.ask(w.model, Proposal{Stage: s.spec.Name, Version: version, Evidence: w.evidenceLines(s, version, findings)})
+	w.look(again)
+	if made == nil {
+		return
 	}
-	s.proposed = &proposed{version, made}
+	if err != nil {
+		made.Message = short(fmt.Sprintf("%s cannot be proposed: %s", version, err))
+	}
+	s.proposed = &proposed{version, *made}
 }
 
 // statusBefore is the status of a stage as it is on record.

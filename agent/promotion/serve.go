@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -59,9 +60,14 @@ func digestOf(want serving.Want, can serving.Abilities) string {
 func (w *pass) observe(ctx context.Context, s *stage) error {
 	want := w.wantOf(*s)
 	settled := w.memory.settled[s.spec.Name] == digestOf(want, w.abilities)
-	if empty(want) || settled && !awaits(s.newest.Status.Phase) {
+	if empty(want) || settled && !awaits(s.newest.Status.Phase) && !w.moves(*s) {
 		return nil
 	}
+	return w.lookAt(ctx, s, want)
+}
+
+// lookAt reads what serves in a stage.
+func (w *pass) lookAt(ctx context.Context, s *stage, want serving.Want) error {
 	live, err := w.read(ctx, want)
 	if err != nil {
 		return fmt.Errorf("stage %s cannot be looked at: %w", s.spec.Name, err)
@@ -106,11 +112,7 @@ func (w *pass) appliedBefore(s *stage) bool {
 
 // serve makes it so that each stage serves what it is to serve.
 func (w *pass) serve(ctx context.Context) error {
-	set, err := w.set(ctx)
-	if err != nil {
-		return err
-	}
-	set, kinds, err := execute.Scope(w.session, set)
+	set, kinds, err := execute.Scope(w.session, w.set(ctx))
 	if err != nil {
 		return err
 	}
@@ -127,7 +129,8 @@ func (w *pass) serve(ctx context.Context) error {
 		return err
 	}
 	run := execute.Apply(ctx, w.session, p, w.Limits)
-	run.Outcomes = append(run.Outcomes, execute.Prune(ctx, w.session, w.prunable(p, run), w.Limits).Outcomes...)
+	w.troubled(p, run)
+	run.Outcomes = append(run.Outcomes, execute.Prune(ctx, w.session, w.prunable(p), w.Limits).Outcomes...)
 	if err := w.Inventories.Save(ctx, w.owner, execute.Recorded(intended, run)); err != nil {
 		return err
 	}
@@ -136,63 +139,83 @@ func (w *pass) serve(ctx context.Context) error {
 	return nil
 }
 
-// prunable is a plan without the deletes of stages in which something could not be applied: what is to
-// go there may be all that serves. Stages have namespaces of their own, and hold up no other. What is
-// in the namespace of none may be of one that has moved, and goes when all is applied.
-func (w *pass) prunable(p agent.Plan, run agent.Run) agent.Plan {
-	failed, known := map[string]bool{}, map[string]bool{}
-	for _, v := range p.Violations {
-		failed[v.Ref.Namespace] = true
-	}
-	for _, o := range run.Failures() {
-		failed[o.Ref.Namespace] = true
-	}
+// prunable is a plan without the deletes that have to wait: what they are about may be all that
+// serves. Stages have namespaces of their own, so none holds up another.
+func (w *pass) prunable(p agent.Plan) agent.Plan {
+	held := map[string]bool{}
 	for _, s := range w.stages {
-		known[s.namespace] = true
+		if s.err != nil || w.unproven(s) {
+			held[s.namespace], held[s.before.Namespace] = true, true
+		}
 	}
-	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c agent.Change) bool {
-		return failed[c.Ref.Namespace] || len(failed) > 0 && !known[c.Ref.Namespace]
-	})
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c agent.Change) bool { return held[c.Ref.Namespace] })
 	return p
 }
 
-// set puts together the objects of all stages.
-func (w *pass) set(ctx context.Context) (agent.Set, error) {
-	var objects []agent.Object
-	for n := range w.stages {
-		s := &w.stages[n]
-		if empty(s.want) {
-			continue
-		}
-		now, err := w.way(ctx, s)
-		if err != nil {
-			return agent.Set{}, err
-		}
-		manifests, err := serving.Objects(now, w.abilities)
-		if err != nil {
-			return agent.Set{}, invalid("spec.serving: " + err.Error())
-		}
-		for _, fields := range manifests {
-			object, err := manifest.Prepare(fields, "", w.owner)
-			if err != nil {
-				return agent.Set{}, invalid("spec.serving: " + err.Error())
-			}
-			objects = append(objects, object)
-			s.refs = append(s.refs, object.Ref)
-		}
+// unproven tells that a stage serves by objects that may not be wanted any more, and that what is
+// wanted instead is not known to serve yet.
+func (w *pass) unproven(s stage) bool {
+	switch {
+	case s.spec.Version == "" || s.looked && s.state.Stable.Ready:
+		return false
+	case s.trouble != "" || w.moves(s):
+		return true
 	}
-	return distinct(objects)
+	return s.before.Version != "" && s.want.Stable == nil
 }
 
-// distinct refuses two objects of one name, as two stages in one namespace have.
-func distinct(objects []agent.Object) (agent.Set, error) {
-	set := agent.NewSet(objects)
-	for n := range len(set.Objects) - 1 {
-		if ref := set.Objects[n].Ref; ref == set.Objects[n+1].Ref {
-			return agent.Set{}, invalid(fmt.Sprintf("two stages would both have %s: give each stage a namespace of its own", ref))
+// moves tells that a stage serves in another namespace or by other objects than it is to.
+func (w *pass) moves(s stage) bool {
+	b := s.before
+	return b.Version != "" && s.spec.Version != "" && (b.Namespace != s.namespace || b.Layout != w.layout && b.Layout != "")
+}
+
+// set puts together the objects of all stages. Those of a stage that cannot be made are left out, and
+// the stage has the error.
+func (w *pass) set(ctx context.Context) agent.Set {
+	var objects []agent.Object
+	taken := map[agent.Ref]string{}
+	for n := range w.stages {
+		s := &w.stages[n]
+		if s.err != nil || empty(s.want) {
+			continue
 		}
+		var made []agent.Object
+		if made, s.err = w.objects(ctx, s, taken); s.err != nil {
+			s.settles = ""
+			continue
+		}
+		for _, o := range made {
+			taken[o.Ref] = s.spec.Name
+			s.refs = append(s.refs, o.Ref)
+		}
+		objects = append(objects, made...)
 	}
-	return set, nil
+	return agent.NewSet(objects)
+}
+
+// objects makes those of a stage, whose names no other stage must have taken.
+func (w *pass) objects(ctx context.Context, s *stage, taken map[agent.Ref]string) ([]agent.Object, error) {
+	now, err := w.way(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := serving.Objects(now, w.abilities)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	var objects []agent.Object
+	for _, fields := range manifests {
+		object, err := manifest.Prepare(fields, "", w.owner)
+		if err != nil {
+			return nil, invalid("spec.serving: " + err.Error())
+		}
+		if other, is := taken[object.Ref]; is {
+			return nil, invalid(fmt.Sprintf("stage %s would have %s, which stage %s has: give each stage a namespace of its own", s.spec.Name, object.Ref, other))
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
 
 // way is what to apply now on the way to what a stage is to serve: what is there may make a step in
@@ -222,14 +245,13 @@ func (w *pass) way(ctx context.Context, s *stage) (serving.Want, error) {
 // wayRetry is the net below the watches while a stage is on its way.
 const wayRetry = 2 * time.Second
 
-// settle notes which stages have nothing left to apply, and what stands against it elsewhere.
-func (w *pass) settle() {
+// troubled notes what stands against applying in which stage.
+func (w *pass) troubled(p agent.Plan, run agent.Run) {
 	trouble := map[agent.Ref]string{}
-	for _, v := range w.plan.Violations {
+	for _, v := range p.Violations {
 		trouble[v.Ref] = v.String()
 	}
-	waits := false
-	for _, o := range w.run.Failures() {
+	for _, o := range run.Failures() {
 		trouble[o.Ref] = o.Ref.String() + ": " + o.Message
 	}
 	for n := range w.stages {
@@ -237,7 +259,13 @@ func (w *pass) settle() {
 		for _, ref := range s.refs {
 			s.trouble = cmp.Or(s.trouble, trouble[ref])
 		}
-		waits = waits || s.trouble != ""
+	}
+}
+
+// settle notes which stages have nothing left to apply.
+func (w *pass) settle() {
+	for n := range w.stages {
+		s := &w.stages[n]
 		before := w.memory.settled[s.spec.Name]
 		switch {
 		case s.trouble != "" || s.settles == "":
@@ -252,8 +280,11 @@ func (w *pass) settle() {
 		if s.trouble == "" && s.settles == "" && !empty(s.want) {
 			w.memory.trouble[s.spec.Name] = "what is there is brought to where it can begin"
 		}
+		if w.moves(*s) && s.trouble == "" && w.unproven(*s) {
+			w.look(w.now.Add(awaitRetry))
+		}
 	}
-	if !waits {
+	if !slices.ContainsFunc(w.stages, stage.failing) && len(w.run.Failures()) == 0 {
 		w.memory.failures = 0
 		return
 	}
@@ -261,18 +292,64 @@ func (w *pass) settle() {
 	w.memory.failures++
 }
 
-// health says what of a stage is not healthy; empty if all is.
-func (w *pass) health(s stage) string {
-	for _, ref := range slices.SortedFunc(slices.Values(s.refs), agent.Ref.Compare) {
-		live, seen := w.session.Seen(ref)
-		if !seen {
-			return ref.String() + " has not been seen"
+// failing tells that a stage is to be tried again though nothing changes.
+func (s stage) failing() bool {
+	_, stands := errors.AsType[invalid](s.err)
+	return s.trouble != "" || s.err != nil && !stands
+}
+
+// examine looks at what serves in stages of which a watch shows something that is not healthy. It
+// notes since when that is so: for a moment it is nothing to speak of.
+func (w *pass) examine(ctx context.Context) {
+	for n := range w.stages {
+		s := &w.stages[n]
+		if s.err != nil || s.want.Stable == nil || !w.suspicious(*s) {
+			delete(w.memory.unready, s.spec.Name)
+			delete(w.memory.down, s.spec.Name)
+			continue
 		}
-		if !live.Health.OK() {
-			return ref.String() + " is " + string(live.Health.Status) + ": " + live.Health.Message
+		if !s.looked {
+			if s.err = w.lookAt(ctx, s, s.want); s.err != nil {
+				continue
+			}
+		}
+		note(w.memory.unready, s.spec.Name, !s.state.Stable.Ready, w.now)
+		note(w.memory.down, s.spec.Name, !s.state.Stable.Up, w.now)
+		if since, is := w.memory.unready[s.spec.Name]; is {
+			w.look(notYet(since.Add(serving.Settle), w.now))
 		}
 	}
-	return ""
+}
+
+// suspicious tells that a watch shows something of a stage that is not healthy.
+func (w *pass) suspicious(s stage) bool {
+	return slices.ContainsFunc(s.refs, func(ref agent.Ref) bool {
+		live, seen := w.session.Seen(ref)
+		return seen && !live.Health.OK()
+	})
+}
+
+// note keeps since when something is so.
+func note(since map[string]time.Time, of string, is bool, now time.Time) {
+	if _, known := since[of]; is && !known {
+		since[of] = now
+	} else if !is {
+		delete(since, of)
+	}
+}
+
+// notYet is a time that is to come; zero for one that has been.
+func notYet(at, now time.Time) time.Time {
+	if at.After(now) {
+		return at
+	}
+	return time.Time{}
+}
+
+// lasts tells that something has been so for longer than a moment.
+func (w *pass) lasts(since map[string]time.Time, stage string) bool {
+	began, is := since[stage]
+	return is && !w.now.Before(began.Add(serving.Settle))
 }
 
 // Farewell deletes what serves a Model that is being deleted. It is done when nothing is left on

@@ -18,6 +18,10 @@ import (
 type stage struct {
 	spec      v1alpha1.Stage
 	namespace string
+	// before is the status of the stage as it is on record.
+	before v1alpha1.StageStatus
+	// err is what kept the pass from going on here. What serves stays as it is.
+	err error
 	// newest Promotion; nil if there never was one.
 	newest *v1alpha1.Promotion
 	// want is what is to serve.
@@ -64,26 +68,31 @@ func (s stage) artifact() *v1alpha1.ServedArtifact {
 	return &artifact
 }
 
-// stage takes one stage one transition further.
-func (w *pass) stage(ctx context.Context, spec v1alpha1.Stage) error {
-	s := stage{spec: spec, namespace: w.model.NamespaceOf(spec)}
+// stage takes one stage one transition further. What goes wrong in one is nothing to the others.
+func (w *pass) stage(ctx context.Context, spec v1alpha1.Stage) stage {
+	s := stage{spec: spec, namespace: w.model.NamespaceOf(spec), before: w.statusBefore(spec.Name)}
 	if all := w.promotions[spec.Name]; len(all) > 0 {
 		s.newest = all[0].DeepCopy()
 	}
-	if err := w.ask(ctx, &s); err != nil {
+	s.err = w.goOn(ctx, &s)
+	s.want = w.wantOf(s)
+	return s
+}
+
+func (w *pass) goOn(ctx context.Context, s *stage) error {
+	if err := w.restore(ctx, s); err != nil {
 		return err
 	}
-	if s.newest != nil {
-		if err := w.observe(ctx, &s); err != nil {
-			return err
-		}
-		if err := w.advance(ctx, &s); err != nil {
-			return err
-		}
+	if err := w.ask(ctx, s); err != nil {
+		return err
 	}
-	s.want = w.wantOf(s)
-	w.stages = append(w.stages, s)
-	return nil
+	if s.newest == nil {
+		return nil
+	}
+	if err := w.observe(ctx, s); err != nil {
+		return err
+	}
+	return w.advance(ctx, s)
 }
 
 // ask makes a Promotion of what the spec of a stage asks for, if there is none, and ends the one
@@ -91,7 +100,7 @@ func (w *pass) stage(ctx context.Context, spec v1alpha1.Stage) error {
 func (w *pass) ask(ctx context.Context, s *stage) error {
 	version := s.spec.Version
 	if version == "" {
-		return w.supersede(ctx, s, "nothing is to serve any more")
+		return w.withdraw(ctx, s)
 	}
 	found, problem := w.versions.find(version)
 	if found == nil {
@@ -106,14 +115,14 @@ func (w *pass) ask(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
+	if s.newest != nil && w.answers(*s.newest, version, artifact, request) {
+		return nil
+	}
+	if s.problem = w.unservable(*s, found); s.problem != "" {
+		return nil // what is under way goes on
+	}
 	if s.newest != nil {
-		phase, same := s.newest.Status.Phase, s.newest.Spec.Version == version
-		switch {
-		case s.newest.Spec.Request == request && phase != v1alpha1.PromotionSuperseded && !s.newest.Status.Released:
-			return nil // under way, held, or serving
-		case same && phase == v1alpha1.PromotionSucceeded && s.newest.Spec.Artifact.URI == artifact.URI:
-			return nil // it serves; what else was changed counts for the next one
-		}
+		same := s.newest.Spec.Version == version
 		by := "superseded by " + version
 		if same {
 			by = "superseded: what is asked of " + version + " has changed"
@@ -128,22 +137,46 @@ func (w *pass) ask(ctx context.Context, s *stage) error {
 	return w.create(ctx, s, found, artifact, request)
 }
 
-func (w *pass) create(ctx context.Context, s *stage, version *v1alpha1.ModelVersion, artifact v1alpha1.ServedArtifact, request string) error {
-	number := int64(1)
-	spec := v1alpha1.PromotionSpec{
-		Model: w.model.Name, Stage: s.spec.Name, Version: version.Spec.Version, Artifact: artifact,
-		Request: request, Revision: w.model.Annotations[v1alpha1.RevisionAnnotation],
+// answers tells whether a stage's newest Promotion is about what is asked for now.
+func (w *pass) answers(p v1alpha1.Promotion, version string, artifact v1alpha1.ServedArtifact, request string) bool {
+	switch phase := p.Status.Phase; {
+	case p.Status.Withdrawn:
+		return false
+	case p.Spec.Request == request && phase != v1alpha1.PromotionSuperseded && !p.Status.Released:
+		return true // under way, held, or serving
+	case p.Spec.Version == version && phase == v1alpha1.PromotionSucceeded:
+		return p.Spec.Artifact.URI == artifact.URI // it serves; what else was changed counts for the next one
 	}
+	return false
+}
+
+// unservable says why a version cannot be served as the Model says; empty if it can.
+func (w *pass) unservable(s stage, v *v1alpha1.ModelVersion) string {
+	artifact := artifactOf(v)
+	want := serving.Want{Model: w.model.Name, Stage: s.spec.Name, Namespace: s.namespace, Serving: w.model.Spec.Serving, Stable: served(v.Spec.Version, &artifact)}
+	if _, err := serving.Objects(want, w.abilities); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (w *pass) create(ctx context.Context, s *stage, version *v1alpha1.ModelVersion, artifact v1alpha1.ServedArtifact, request string) error {
+	spec := v1alpha1.PromotionSpec{Version: version.Spec.Version, Artifact: artifact, Request: request, Number: 1}
 	if s.newest != nil {
-		number = s.newest.Spec.Number + 1
+		spec.Number = s.newest.Spec.Number + 1
 		if from := s.serves(); from != "" {
 			spec.From, spec.FromArtifact = from, s.servesArtifact()
 		}
 	}
-	spec.Number = number
+	return w.record(ctx, s, spec)
+}
+
+// record makes a Promotion, which is the newest of a stage then.
+func (w *pass) record(ctx context.Context, s *stage, spec v1alpha1.PromotionSpec) error {
+	spec.Model, spec.Stage, spec.Revision = w.model.Name, s.spec.Name, w.model.Annotations[v1alpha1.RevisionAnnotation]
 	made, err := w.Promotions.Create(ctx, w.model, &v1alpha1.Promotion{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.model.Namespace, Name: nameOf(w.model, s.spec.Name, number),
+			Namespace: w.model.Namespace, Name: nameOf(w.model, s.spec.Name, spec.Number),
 			Labels: map[string]string{v1alpha1.ModelLabel: w.model.Name, v1alpha1.StageLabel: s.spec.Name},
 		},
 		Spec: spec,
@@ -174,6 +207,19 @@ func (w *pass) supersede(ctx context.Context, s *stage, by string) error {
 	default:
 		status = rollout.Supersede(status, by, w.now)
 	}
+	return w.write(ctx, s, status)
+}
+
+// withdraw ends what a stage serves, for its spec names no version.
+func (w *pass) withdraw(ctx context.Context, s *stage) error {
+	if s.newest == nil || s.newest.Status.Withdrawn {
+		return nil
+	}
+	if err := w.supersede(ctx, s, "nothing is to serve any more"); err != nil {
+		return err
+	}
+	status := *s.newest.Status.DeepCopy()
+	status.Withdrawn = true
 	return w.write(ctx, s, status)
 }
 

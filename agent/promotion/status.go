@@ -2,7 +2,6 @@ package promotion
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,15 +22,20 @@ func (e invalid) Error() string { return string(e) }
 
 // failed is the Report of a pass that could not go on.
 func (w *pass) failed(err error) Report {
-	r := Report{Status: *w.model.Status.DeepCopy(), Phase: Failing, Reason: v1alpha1.ProgressingReason, Message: err.Error(), Ended: w.ended, Moved: w.moved, Plan: w.plan, Run: w.run}
-	if _, is := errors.AsType[invalid](err); is {
-		r.Phase, r.Reason = Stalled, v1alpha1.InvalidSpecReason
-		return r
-	}
-	r.Reason = v1alpha1.ApplyFailedReason
+	r := Report{Status: *w.model.Status.DeepCopy(), Phase: Failing, Reason: v1alpha1.ApplyFailedReason, Message: err.Error(), Healthy: true, Ended: w.ended, Moved: w.moved, Plan: w.plan, Run: w.run}
+	r.unhealthy()
 	w.memory.failures++
 	r.Again = w.now.Add(backoff(w.memory.failures))
 	return r
+}
+
+// unhealthy puts into a Report what its status says of the health.
+func (r *Report) unhealthy() {
+	for _, s := range r.Status.Stages {
+		if s.Phase == v1alpha1.StageUnhealthy {
+			r.Healthy, r.Unhealthy = false, s.Name+": "+s.Message
+		}
+	}
 }
 
 // report says how the Model is.
@@ -45,13 +49,11 @@ func (w *pass) report() Report {
 		s := w.statusOf(w.stages[n])
 		r.Status.Stages = append(r.Status.Stages, s)
 		summary = append(summary, inShort(s))
-		if phase, reason := phaseOf(s); worse(phase, r.Phase) {
+		if phase, reason := phaseOf(w.stages[n], s); worse(phase, r.Phase) {
 			r.Phase, r.Reason, r.Message = phase, reason, s.Name+": "+s.Message
 		}
-		if s.Phase == v1alpha1.StageUnhealthy {
-			r.Healthy, r.Unhealthy = false, s.Name+": "+s.Message
-		}
 	}
+	r.unhealthy()
 	r.Status.Summary = strings.Join(summary, ", ")
 	r.Message = cmp.Or(r.Message, "Serving: "+r.Status.Summary)
 	return r
@@ -69,8 +71,14 @@ func inShort(s v1alpha1.StageStatus) string {
 	return text
 }
 
-// phaseOf is what the phase of a stage means for its Model.
-func phaseOf(s v1alpha1.StageStatus) (Phase, string) {
+// phaseOf is what a stage means for its Model.
+func phaseOf(of stage, s v1alpha1.StageStatus) (Phase, string) {
+	switch {
+	case of.err != nil && of.failing():
+		return Failing, v1alpha1.ApplyFailedReason
+	case of.err != nil:
+		return Stalled, v1alpha1.InvalidSpecReason
+	}
 	switch s.Phase {
 	case v1alpha1.StageHeld:
 		return Stalled, v1alpha1.HeldReason
@@ -90,13 +98,17 @@ func worse(a, b Phase) bool {
 
 // statusOf says how a stage is.
 func (w *pass) statusOf(s stage) v1alpha1.StageStatus {
-	before := v1alpha1.StageStatus{}
-	for _, b := range w.model.Status.Stages {
-		if b.Name == s.spec.Name {
-			before = b
-		}
+	before := s.before
+	if s.err != nil {
+		return w.statusOfFailed(s)
 	}
-	now := v1alpha1.StageStatus{Name: s.spec.Name, Namespace: s.namespace, URL: before.URL, Proposed: before.Proposed, Proposal: before.Proposal}
+	now := v1alpha1.StageStatus{Name: s.spec.Name, Namespace: s.namespace, Layout: w.layout, URL: before.URL, Proposed: before.Proposed, Proposal: before.Proposal}
+	if w.moves(s) && w.unproven(s) {
+		now.Namespace, now.Layout = before.Namespace, before.Layout
+	}
+	if now.Proposed == s.spec.Version { // it was accepted
+		now.Proposed, now.Proposal = "", nil
+	}
 	if s.proposed != nil {
 		now.Proposed, now.Proposal = s.proposed.version, &s.proposed.status
 	}
@@ -113,21 +125,42 @@ func (w *pass) statusOf(s stage) v1alpha1.StageStatus {
 		now.URL = ""
 	}
 	unhealthy := ""
-	if now.Version != "" {
-		unhealthy = cmp.Or(s.trouble, w.health(s))
+	switch {
+	case now.Version == "":
+		now.Layout = ""
+	case s.trouble != "":
+		unhealthy = s.trouble
+	case w.lasts(w.memory.unready, s.spec.Name):
+		unhealthy = cmp.Or(s.state.Stable.Message, "it is not ready")
+	case w.moves(s) && w.unproven(s):
+		unhealthy = fmt.Sprintf("by %s in %s, until it is ready by %s in %s: %s", before.Layout, before.Namespace, w.layout, s.namespace, cmp.Or(s.state.Stable.Message, "it has not been seen yet"))
 	}
 	now.Phase, now.Message = w.phase(s, now, unhealthy)
 	if s.newest != nil && (now.Phase == v1alpha1.StagePromoting || now.Phase == v1alpha1.StageHeld) && s.newest.Spec.Version != now.Version {
 		now.Candidate, now.Traffic = s.newest.Spec.Version, s.want.Traffic
 	}
 	now.Metric = w.metric(now)
-	if now.Version != "" && now.Traffic == 0 && unhealthy == "" {
+	if now.Version != "" && now.Traffic == 0 && !w.lasts(w.memory.down, s.spec.Name) {
 		now.Since = before.Since
 		if before.Version != now.Version || before.Since == nil {
 			now.Since = new(metav1.NewTime(w.now))
 		}
 	}
 	now.Message = short(now.Message)
+	return now
+}
+
+// statusOfFailed says how a stage is that the pass could not go on with: as it was.
+func (w *pass) statusOfFailed(s stage) v1alpha1.StageStatus {
+	now := *s.before.DeepCopy()
+	now.Name, now.Namespace = s.spec.Name, cmp.Or(now.Namespace, s.namespace)
+	now.Message = short(s.err.Error())
+	switch {
+	case !s.failing():
+		now.Phase = v1alpha1.StageHeld
+	case now.Phase == "":
+		now.Phase = v1alpha1.StagePromoting
+	}
 	return now
 }
 

@@ -85,36 +85,52 @@ type attempt struct {
 }
 
 // find finds the Model and the stage in what the overlay renders to.
-func (a *attempt) find() error {
-	at := slices.IndexFunc(a.before.Objects, func(o agent.Object) bool {
-		return o.Ref.Group == v1alpha1.GroupVersion.Group && o.Ref.Kind == v1alpha1.ModelKind && o.Ref.Name == a.model.Name &&
-			(o.Ref.Namespace == a.model.Namespace || o.Ref.Namespace == "")
-	})
-	if at < 0 {
-		return errorf(Unknown, "the overlay has no Model %s: name the overlay that has it", a.model)
-	}
-	a.ref = a.before.Objects[at].Ref
-	if err := json.Unmarshal(a.before.Objects[at].JSON, &a.want); err != nil {
+func (a *attempt) find() (err error) {
+	var s map[string]any
+	if a.ref, a.want, s, err = stageIn(a.before, a.model, a.stage); err != nil {
 		return err
 	}
-	spec, _ := a.want["spec"].(map[string]any)
+	a.current, _ = s["version"].(string)
+	if a.current == a.version {
+		return errorf(Settled, "%s has %s in the stage %s already: there is nothing to change", a.ref, a.version, a.stage)
+	}
+	s["version"] = a.version
+	return nil
+}
+
+// VersionIn is the version that a stage of a Model has in what an overlay renders to; empty for none.
+// The error, an *Error, says that there is no such stage.
+func VersionIn(set agent.Set, model types.NamespacedName, stage string) (string, error) {
+	_, _, s, err := stageIn(set, model, stage)
+	version, _ := s["version"].(string)
+	return version, err
+}
+
+// stageIn finds a Model, and a stage within it, in what an overlay renders to.
+func stageIn(set agent.Set, model types.NamespacedName, name string) (ref agent.Ref, whole, stage map[string]any, err error) {
+	at := slices.IndexFunc(set.Objects, func(o agent.Object) bool {
+		return o.Ref.Group == v1alpha1.GroupVersion.Group && o.Ref.Kind == v1alpha1.ModelKind && o.Ref.Name == model.Name &&
+			(o.Ref.Namespace == model.Namespace || o.Ref.Namespace == "")
+	})
+	if at < 0 {
+		return ref, nil, nil, errorf(Unknown, "the overlay has no Model %s: name the overlay that has it", model)
+	}
+	ref = set.Objects[at].Ref
+	if err := json.Unmarshal(set.Objects[at].JSON, &whole); err != nil {
+		return ref, nil, nil, err
+	}
+	spec, _ := whole["spec"].(map[string]any)
 	stages, _ := spec["stages"].([]any)
 	var names []string
 	for _, one := range stages {
 		s, _ := one.(map[string]any)
-		name, _ := s["name"].(string)
-		if name != a.stage {
-			names = append(names, name)
-			continue
+		is, _ := s["name"].(string)
+		if is == name {
+			return ref, whole, s, nil
 		}
-		a.current, _ = s["version"].(string)
-		if a.current == a.version {
-			return errorf(Settled, "%s has %s in the stage %s already: there is nothing to change", a.ref, a.version, a.stage)
-		}
-		s["version"] = a.version
-		return nil
+		names = append(names, is)
 	}
-	return errorf(Unknown, "%s has no stage %s (it has: %s): name one of them, or add it", a.ref, a.stage, printable(strings.Join(names, ", ")))
+	return ref, nil, nil, errorf(Unknown, "%s has no stage %s (it has: %s): name one of them, or add it", ref, name, printable(strings.Join(names, ", ")))
 }
 
 // places looks through all that was read for the overlay.

@@ -133,12 +133,19 @@ func (m *Metrics) Passed(o *v1alpha1.Overlay, phase string, took time.Duration, 
 	}
 }
 
-// Promoted sets which versions of a Model serve, and counts the Promotions that have ended.
-func (m *Metrics) Promoted(o *v1alpha1.Model, ended []v1alpha1.Promotion) {
-	m.models.DeletePartialMatch(prometheus.Labels{"namespace": o.Namespace, "model": o.Name})
+// Promoted sets which versions of a Model serve instead of those before, and counts the Promotions
+// that have ended.
+func (m *Metrics) Promoted(before, o *v1alpha1.Model, ended []v1alpha1.Promotion) {
+	serves := map[[2]string]bool{}
 	for _, s := range o.Status.Stages {
 		if s.Version != "" {
+			serves[[2]string{s.Name, s.Version}] = true
 			m.models.WithLabelValues(o.Namespace, o.Name, s.Name, s.Version).Set(1)
+		}
+	}
+	for _, s := range before.Status.Stages {
+		if !serves[[2]string{s.Name, s.Version}] {
+			m.models.DeleteLabelValues(o.Namespace, o.Name, s.Name, s.Version)
 		}
 	}
 	for _, p := range ended {

@@ -100,6 +100,19 @@ func (p *Promotions) Create(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.
 	return o, nil
 }
 
+// Has tells whether a Model has a Promotion to a stage under a name, also where the cache is behind.
+func (p *Promotions) Has(ctx context.Context, m *v1alpha1.Model, stage, name string) (bool, error) {
+	if name == "" {
+		return false, nil
+	}
+	var o v1alpha1.Promotion
+	err := p.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, &o)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && ownedBy(m, &o) && o.Spec.Stage == stage && o.DeletionTimestamp.IsZero(), err
+}
+
 // Write puts a status on record: one patch against the version that was read, and none if nothing
 // changed. It returns the Promotion as it is then.
 func (p *Promotions) Write(ctx context.Context, before, after *v1alpha1.Promotion) (*v1alpha1.Promotion, error) {

@@ -89,6 +89,9 @@ type Want struct {
 // WantOf says what a stage is to serve for a Promotion, which must be the newest of the stage.
 func WantOf(p v1alpha1.Promotion) Want {
 	version, from := p.Spec.Version, p.Spec.From
+	if p.Status.Withdrawn {
+		return Want{}
+	}
 	switch p.Status.Phase {
 	case v1alpha1.PromotionPreparing, v1alpha1.PromotionCanary, v1alpha1.PromotionShifting:
 		return Want{Stable: from, Candidate: version, Traffic: p.Status.Traffic}
@@ -209,14 +212,19 @@ func canary(f Facts, s v1alpha1.PromotionStatus) (v1alpha1.PromotionStatus, time
 	}
 	held := since(s).Add(all[s.Step].Hold.Duration)
 	ready := f.Applied && f.Serving.Candidate.Ready && f.Serving.Traffic == s.Traffic
-	switch limit := since(s).Add(all[s.Step].Hold.Duration + readyTimeout(f.Rollout)); {
+	if ready {
+		s.UnreadySince = nil
+	} else if s.UnreadySince == nil {
+		s.UnreadySince = new(metav1.NewMicroTime(f.Now))
+	}
+	switch limit := unready(s).Add(readyTimeout(f.Rollout)); {
 	case ready && !f.Now.Before(held) && passed(f.Analyses):
 		if int(s.Step)+1 < len(all) {
 			return step(f, s, s.Step+1), time.Time{}
 		}
 		return shift(f, s), time.Time{}
 	case !ready && overdue(f, limit):
-		return turnBack(f, s, fmt.Sprintf("%s did not get %d %% of the traffic within %s: %s", version, s.Traffic, readyTimeout(f.Rollout), why(f, f.Serving.Candidate))), time.Time{}
+		return turnBack(f, s, fmt.Sprintf("%s has not been ready with %d %% of the traffic for %s: %s", version, s.Traffic, readyTimeout(f.Rollout), why(f, f.Serving.Candidate))), time.Time{}
 	case !ready:
 		s.Message = fmt.Sprintf("%s is to have %d %%: %s", version, s.Traffic, why(f, f.Serving.Candidate))
 		return s, sooner(sooner(limit, settled), f.SampleAt)
@@ -311,7 +319,9 @@ func step(f Facts, s v1alpha1.PromotionStatus, n int32) v1alpha1.PromotionStatus
 	s.Step, s.Traffic = n, steps(f)[n].Traffic
 	s.Analyses = nil
 	live(&s, f.Now)
-	return enter(s, v1alpha1.PromotionCanary, fmt.Sprintf("%s gets %d %% of the traffic (step %d of %d)", f.Promotion.Spec.Version, s.Traffic, n+1, len(steps(f))), f.Now)
+	s = enter(s, v1alpha1.PromotionCanary, fmt.Sprintf("%s gets %d %% of the traffic (step %d of %d)", f.Promotion.Spec.Version, s.Traffic, n+1, len(steps(f))), f.Now)
+	s.UnreadySince = s.PhaseSince
+	return s
 }
 
 // shift gives the version all traffic.
@@ -329,7 +339,7 @@ func live(s *v1alpha1.PromotionStatus, now time.Time) {
 }
 
 func enter(s v1alpha1.PromotionStatus, phase v1alpha1.PromotionPhase, message string, now time.Time) v1alpha1.PromotionStatus {
-	s.Phase, s.Message, s.PhaseSince = phase, message, new(metav1.NewMicroTime(now))
+	s.Phase, s.Message, s.PhaseSince, s.UnreadySince = phase, message, new(metav1.NewMicroTime(now)), nil
 	return s
 }
 
@@ -344,6 +354,14 @@ func since(s v1alpha1.PromotionStatus) time.Time {
 		return time.Time{}
 	}
 	return s.PhaseSince.Time
+}
+
+// unready is since when the version has not been ready in its step.
+func unready(s v1alpha1.PromotionStatus) time.Time {
+	if s.UnreadySince == nil {
+		return since(s)
+	}
+	return s.UnreadySince.Time
 }
 
 // defaultReadyTimeout is that of a Rollout which says none, as the CRD does.

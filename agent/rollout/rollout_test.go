@@ -65,7 +65,7 @@ func TestNext(t *testing.T) {
 		{"the agent was away for longer than it waits", v1alpha1.PromotionPreparing, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
 			"Preparing 0 0: v8 is being brought up: it has not been seen yet", 10 * time.Minute},
 		{"the agent was away in a step", v1alpha1.PromotionCanary, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
-			"Canary 10 0: v8 is to have 10 %: it has not been seen yet", 15 * time.Minute},
+			"Canary 10 0: v8 is to have 10 %: it has not been seen yet", 70 * time.Minute},
 		{"the agent was away while all traffic went over", v1alpha1.PromotionShifting, func(f *rollout.Facts) { f.Applied, f.Now = false, start.Add(time.Hour) },
 			"Shifting 0 0: v8 gets all traffic: it has not been seen yet", 10 * time.Minute},
 		{"it cannot be applied for too long", v1alpha1.PromotionPreparing, func(f *rollout.Facts) {
@@ -96,12 +96,18 @@ func TestNext(t *testing.T) {
 			"Canary 10 0: v8 has 10 % of the traffic (step 1 of 2), at least until 09:05:00 UTC", 2 * time.Minute},
 		{"the traffic has not come", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
 			f.Serving.Traffic, f.Serving.Candidate.Message = 0, "its route is not programmed"
+			f.Promotion.Status.UnreadySince = f.Promotion.Status.PhaseSince
 			f.Now = start.Add(6 * time.Minute)
-		}, "Canary 10 0: v8 is to have 10 %: its route is not programmed", 15 * time.Minute},
+		}, "Canary 10 0: v8 is to have 10 %: its route is not programmed", 10 * time.Minute},
 		{"the traffic never comes", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
 			f.Serving.Traffic, f.Serving.Candidate.Message = 0, "its route is not programmed"
-			f.Now = start.Add(15 * time.Minute)
-		}, "RolledBack 0 0: v8 did not get 10 % of the traffic within 10m0s: its route is not programmed; all traffic is back on v7", 0},
+			f.Promotion.Status.UnreadySince = f.Promotion.Status.PhaseSince
+			f.Now = start.Add(10 * time.Minute)
+		}, "RolledBack 0 0: v8 has not been ready with 10 % of the traffic for 10m0s: its route is not programmed; all traffic is back on v7", 0},
+		{"a moment of a long step says nothing", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
+			f.Serving.Candidate = serving.Readiness{Message: "1 of 2 replicas are ready"}
+			f.Analyses, f.Now = running, start.Add(2*time.Hour)
+		}, "Canary 10 0: v8 is to have 10 %: 1 of 2 replicas are ready", 130 * time.Minute},
 		{"held long enough, an analysis goes on", v1alpha1.PromotionCanary, func(f *rollout.Facts) {
 			f.Analyses, f.SampleAt, f.Now = running, start.Add(6*time.Minute), start.Add(5*time.Minute)
 		}, "Canary 10 0: v8 has 10 % of the traffic (step 1 of 2) until its analyses have passed", 6 * time.Minute},

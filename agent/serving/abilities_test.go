@@ -5,6 +5,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/serving"
 )
@@ -78,7 +79,6 @@ func TestMeans(t *testing.T) {
 		}
 		return s
 	}
-	inMode := func(s v1alpha1.Serving, mode string) v1alpha1.Serving { s.KServe.Mode = mode; return s }
 	all := serving.Abilities{KServe: true, Canary: true, Renamed: true, Mode: "Standard", Graph: true, Gateway: true, Knative: true}
 	for _, test := range []struct {
 		serving v1alpha1.Serving
@@ -102,6 +102,49 @@ func TestMeans(t *testing.T) {
 		}
 		if got := serving.Splits(test.serving, test.can); got != test.splits {
 			t.Errorf("%s: splits %v", test.want, got)
+		}
+	}
+}
+
+func inMode(s v1alpha1.Serving, mode string) v1alpha1.Serving {
+	s.KServe.Mode = mode
+	return s
+}
+
+func TestLayout(t *testing.T) {
+	for _, test := range []struct {
+		serving v1alpha1.Serving
+		can     serving.Abilities
+		want    string
+	}{
+		{deployed(server), serving.Abilities{}, "Deployment"},
+		{inMode(kserve(`{}`), "Knative"), serving.Abilities{KServe: true, Knative: true}, "Knative"},
+		{inMode(kserve(`{}`), "Standard"), serving.Abilities{KServe: true, Canary: true}, "Standard"},
+		{inMode(kserve(`{}`), "Standard"), serving.Abilities{KServe: true}, "SideBySide"},
+		{inMode(kserve(`{}`), "Standard"), serving.Abilities{}, ""},
+		{v1alpha1.Serving{}, serving.Abilities{}, ""},
+	} {
+		if got := serving.Layout(test.serving, test.can); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.can, got, test.want)
+		}
+	}
+}
+
+// While it is scaled, a Deployment is not ready, and some of its pods still answer.
+func TestUp(t *testing.T) {
+	want := serving.Want{Model: "fraud", Stage: "production", Namespace: "fraud", Serving: deployed(server), Stable: &serving.Version{Name: "v7", URI: "s3://m/v7"}}
+	manifests, err := serving.Objects(want, serving.Abilities{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := agent.Ref{Group: "apps", Kind: "Deployment", Namespace: "fraud", Name: "fraud-v7"}
+	for available, up := range map[int64]bool{0: false, 1: true} {
+		deployment := manifests[0]
+		deployment["spec"].(map[string]any)["replicas"] = int64(2)
+		deployment["status"] = map[string]any{"replicas": int64(2), "updatedReplicas": int64(2), "availableReplicas": available}
+		state := serving.Observe(want, serving.Abilities{}, map[agent.Ref]map[string]any{ref: deployment})
+		if state.Stable.Ready || state.Stable.Up != up {
+			t.Errorf("with %d of 2 replicas it is %+v", available, state.Stable)
 		}
 	}
 }

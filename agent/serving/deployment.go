@@ -103,7 +103,7 @@ func (d deployment) manifest(w Want, v Version) map[string]any {
 	metadata := child(pods, "metadata")
 	put(child(metadata, "labels"), labelsOf(w, v.Name))
 	child(metadata, "annotations")[TemplateAnnotation] = d.digest()
-	spec["selector"] = map[string]any{"matchLabels": labelsOf(w, v.Name)}
+	spec["selector"] = map[string]any{"matchLabels": selectorOf(w, v.Name)}
 	return map[string]any{
 		"apiVersion": "apps/v1", "kind": "Deployment",
 		"metadata": metadataOf(w, nameOf(w.Model, v.Name), v.Name, d.common),

@@ -120,7 +120,7 @@ func child(o map[string]any, key string) map[string]any {
 	return fields
 }
 
-var ready = Readiness{Ready: true}
+var ready = Readiness{Ready: true, Up: true}
 
 func waiting(format string, args ...any) Readiness {
 	return Readiness{Message: sentence(fmt.Sprintf(format, args...))}

@@ -60,6 +60,12 @@ func labelsOf(w Want, version string) map[string]any {
 	return labels
 }
 
+// selectorOf chooses the pods of a version. The stage is not among it: it has its namespace, and may
+// be called something else tomorrow, while a Deployment never changes its selector.
+func selectorOf(w Want, version string) map[string]any {
+	return map[string]any{v1alpha1.ModelLabel: w.Model, v1alpha1.VersionLabel: version}
+}
+
 func put(into, fields map[string]any) {
 	for key, value := range fields {
 		into[key] = value

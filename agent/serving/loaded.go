@@ -35,13 +35,15 @@ func (t template) loaded(deployment map[string]any, v Version) Readiness {
 func rolledOut(deployment map[string]any) Readiness {
 	name := text(deployment, "metadata", "name")
 	h := healthOf(deployment)
+	r := waiting("Deployment %s: %s", name, h.Message)
 	switch h.Status {
 	case agent.Healthy:
 		return ready
 	case agent.Degraded:
-		return failed("Deployment %s: %s", name, h.Message)
+		r = failed("Deployment %s: %s", name, h.Message)
 	}
-	return waiting("Deployment %s: %s", name, h.Message)
+	r.Up = number(deployment, "status", "availableReplicas") > 0
+	return r
 }
 
 // started is the readiness of a candidate, which has to have been loaded at least once: that of

@@ -22,7 +22,7 @@ type entrance struct {
 // serviceManifest is a Service that leads to one version. The one named after the Model leads
 // from version to version; labels say so by not naming one.
 func serviceManifest(w Want, name string, to entrance, m *v1alpha1.CommonMetadata) map[string]any {
-	selector := labelsOf(w, to.version)
+	selector := selectorOf(w, to.version)
 	if to.component != "" {
 		selector["component"] = to.component
 	}

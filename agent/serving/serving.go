@@ -50,6 +50,8 @@ type State struct {
 type Readiness struct {
 	// Ready: the version's own artifact is loaded and its pods are available.
 	Ready bool
+	// Up: it is Ready, or some of its pods are available, as while it is scaled.
+	Up bool
 	// Failed: it does not get ready by waiting.
 	Failed bool
 	// Message says why it is not ready, in one sentence; empty if it is.
@@ -142,6 +144,24 @@ func Means(s v1alpha1.Serving, can Abilities) string {
 		return err.Error()
 	}
 	return l.means()
+}
+
+// Layout names the way in which versions are served: Knative, Standard, SideBySide or Deployment;
+// empty where there is none. Another layout has other objects.
+func Layout(s v1alpha1.Serving, can Abilities) string {
+	l, err := layoutOf(s, can)
+	if err != nil {
+		return ""
+	}
+	switch l.(type) {
+	case knative:
+		return "Knative"
+	case canary:
+		return "Standard"
+	case beside:
+		return "SideBySide"
+	}
+	return "Deployment"
 }
 
 // Splits tells whether a part of the traffic can go to a candidate. Where it cannot, steps of a

@@ -241,6 +241,7 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		versions.Looked(v)
 		models.Wake(controller.ModelOf(v))
 	}
+	git := &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}}
 	models.Promoter = &promotion.Promoter{
 		Cluster:     target,
 		Inventories: inventories,
@@ -248,7 +249,8 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		Cache:       mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Artifacts: versions.Artifacts,
 		Samples:   &promotion.Samples{Meter: &measure.Meter{AllowLoopback: f.allowLoopback}, Taken: models.Wake},
-		Git:       &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}},
+		Proposals: &promotion.Proposals{Git: git, Made: models.Wake},
+		Git:       git,
 		Limits:    syncer.Limits, DefaultAccount: f.defaultAccount, Namespace: f.namespace,
 	}
 	shares.Add(models)

@@ -346,11 +346,7 @@ func TestApproval(t *testing.T) {
 	for namespace, keys := range map[string][]string{h.Namespace: {ana, eve}, "sluice-system": {ana}} {
 		public := ""
 		for _, key := range keys {
-			line, err := os.ReadFile(key + ".pub")
-			if err != nil {
-				t.Fatal(err)
-			}
-			public += string(line)
+			public += publicKey(t, key)
 		}
 		h.Create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "reviewers"}, StringData: map[string]string{"keys": public}})
 	}
@@ -396,6 +392,16 @@ func newKey(t *testing.T, comment string) string {
 		t.Fatalf("ssh-keygen, of the package openssh-client: %v\n%s", err, out)
 	}
 	return file
+}
+
+// publicKey is what others may know of a key.
+func publicKey(t *testing.T, key string) string {
+	t.Helper()
+	line, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(line)
 }
 
 // sign commits the file of the Model with a signature, as a person does from a work tree, and has

@@ -326,6 +326,12 @@ type StageStatus struct {
 	// Namespace in which it serves.
 	Namespace string `json:"namespace"`
 
+	// Layout is what it serves by: Knative, Standard (both KServe), SideBySide (KServe, with an
+	// InferenceService for each version) or Deployment. After a change of the spec or of the cluster,
+	// it and Namespace stay what they are until what serves is ready in the new way.
+	// +optional
+	Layout string `json:"layout,omitempty"`
+
 	// Version that serves, with all the traffic that Traffic does not give to another. Empty if
 	// nothing serves.
 	// +optional

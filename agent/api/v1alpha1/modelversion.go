@@ -173,10 +173,6 @@ type ArtifactStatus struct {
 	// Fingerprint of names, sizes and ETags: as long as it is the same, nothing is read again.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
-
-	// Signed tells that a signature over the digest is by a key that the Model lists.
-	// +optional
-	Signed bool `json:"signed,omitempty"`
 }
 
 // ModelVersion is one trained artifact of a model: an immutable record that lives in Git.

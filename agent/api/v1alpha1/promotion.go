@@ -150,6 +150,11 @@ type PromotionStatus struct {
 	// +optional
 	Analyses []AnalysisStatus `json:"analyses,omitempty"`
 
+	// UnreadySince is when the version stopped being ready for the traffic of the present canary step;
+	// unset while it is.
+	// +optional
+	UnreadySince *metav1.MicroTime `json:"unreadySince,omitempty"`
+
 	// LiveAt is when the version got its first traffic.
 	// +optional
 	LiveAt *metav1.MicroTime `json:"liveAt,omitempty"`
@@ -162,6 +167,10 @@ type PromotionStatus struct {
 	// again.
 	// +optional
 	Released bool `json:"released,omitempty"`
+
+	// Withdrawn tells that no version was asked for since: nothing of it serves any more.
+	// +optional
+	Withdrawn bool `json:"withdrawn,omitempty"`
 
 	// Proposal is the branch that proposes the revert to Git, after a rollback.
 	// +optional

@@ -1117,6 +1117,10 @@ func (in *PromotionStatus) DeepCopyInto(out *PromotionStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.UnreadySince != nil {
+		in, out := &in.UnreadySince, &out.UnreadySince
+		*out = (*in).DeepCopy()
+	}
 	if in.LiveAt != nil {
 		in, out := &in.LiveAt, &out.LiveAt
 		*out = (*in).DeepCopy()
