@@ -86,7 +86,11 @@ func verdictOf(v v1alpha1.ModelVersion, found v1alpha1.ArtifactStatus, err error
 	case err == nil && !found.Verified:
 		return sync.Verdict{Phase: sync.Ready, Reason: "NotVerified", Message: "Not verified: what " + v.Spec.Artifact.URI + " holds is taken as it is"}
 	case err == nil:
-		return sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: fmt.Sprintf("Verified: %d files with %d bytes, %s", found.Files, found.Size, found.Digest)}
+		files := "1 file"
+		if found.Files != 1 {
+			files = fmt.Sprintf("%d files", found.Files)
+		}
+		return sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: fmt.Sprintf("Verified: %s with %d bytes, %s", files, found.Size, found.Digest)}
 	case errors.As(err, &e) && !e.Temporary():
 		return sync.Verdict{Phase: sync.Stalled, Reason: string(e.Kind), Message: err.Error()}
 	case e != nil:

@@ -149,10 +149,11 @@ func (c check) soak(s v1alpha1.SoakGate) ruling {
 		return waiting(time.Time{}, "%s does not have all traffic in %s yet, where it has to serve for %s", version, s.Stage, expression.Span(needed))
 	}
 	served := max(c.now.Sub(serving.Since), 0)
+	span := expression.Span(served.Truncate(time.Second))
 	if served < needed {
-		return waiting(serving.Since.Add(needed), "%s has served in %s for %s of %s", version, s.Stage, expression.Span(served), expression.Span(needed))
+		return waiting(serving.Since.Add(needed), "%s has served in %s for %s of %s", version, s.Stage, span, expression.Span(needed))
 	}
-	return passed("%s has served in %s for %s, and %s is needed", version, s.Stage, expression.Span(served), expression.Span(needed))
+	return passed("%s has served in %s for %s, and %s is needed", version, s.Stage, span, expression.Span(needed))
 }
 
 func (c check) window(w v1alpha1.Window) ruling {

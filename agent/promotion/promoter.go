@@ -70,6 +70,7 @@ type memory struct {
 	trouble  map[string]string    // by stage: what stood against applying
 	unready  map[string]time.Time // by stage: since when what serves is not ready
 	down     map[string]time.Time // by stage: since when none of its pods is available
+	unknown  map[string]time.Time // by stage: since when there is no ModelVersion of what it asks for
 	failures int                  // passes in a row in which something failed
 }
 
@@ -121,7 +122,7 @@ func (p *Promoter) memory(owner agent.Owner) *memory {
 	}
 	known, is := p.models[owner]
 	if !is {
-		known = &memory{settled: map[string]string{}, trouble: map[string]string{}, unready: map[string]time.Time{}, down: map[string]time.Time{}}
+		known = &memory{settled: map[string]string{}, trouble: map[string]string{}, unready: map[string]time.Time{}, down: map[string]time.Time{}, unknown: map[string]time.Time{}}
 		p.models[owner] = known
 	}
 	return known

@@ -37,8 +37,10 @@ type stage struct {
 	trouble string
 	// proposed is what this pass has proposed for the stage; nil for nothing.
 	proposed *proposed
-	// problem says why the version of the spec is not tried; empty if it is.
+	// problem says why the version of the spec is not tried; empty if it is. Early: that may pass by
+	// itself in a moment.
 	problem string
+	early   bool
 }
 
 // serves is the version that serves, or served last.
@@ -103,8 +105,12 @@ func (w *pass) ask(ctx context.Context, s *stage) error {
 		return w.withdraw(ctx, s)
 	}
 	found, problem := w.versions.find(version)
+	note(w.memory.unknown, s.spec.Name, found == nil, w.now)
 	if found == nil {
 		s.problem = problem
+		if s.early = !w.lasts(w.memory.unknown, s.spec.Name); s.early { // a commit brings both, one after the other
+			w.look(w.memory.unknown[s.spec.Name].Add(serving.Settle))
+		}
 		if s.newest != nil && s.newest.Spec.Version != version {
 			return w.supersede(ctx, s, "superseded by "+version)
 		}

@@ -142,7 +142,7 @@ func (w *pass) statusOf(s stage) v1alpha1.StageStatus {
 	now.Metric = w.metric(now)
 	if now.Version != "" && now.Traffic == 0 && !w.lasts(w.memory.down, s.spec.Name) {
 		now.Since = before.Since
-		if before.Version != now.Version || before.Since == nil {
+		if before.Version != now.Version || before.Since == nil || before.Since.After(w.now) {
 			now.Since = new(metav1.NewTime(w.now))
 		}
 	}
@@ -186,6 +186,8 @@ func (w *pass) metric(s v1alpha1.StageStatus) string {
 // phase says where a stage stands, and why.
 func (w *pass) phase(s stage, now v1alpha1.StageStatus, unhealthy string) (v1alpha1.StagePhase, string) {
 	switch {
+	case s.early:
+		return v1alpha1.StagePromoting, s.problem
 	case s.problem != "":
 		return v1alpha1.StageHeld, s.problem
 	case s.spec.Version == "":

@@ -55,6 +55,7 @@ type Artifact struct {
 // there is none now.
 func Next(f Facts) (v1alpha1.PromotionStatus, time.Time) {
 	s := *f.Promotion.Status.DeepCopy()
+	s.PhaseSince, s.UnreadySince = past(s.PhaseSince, f.Now), past(s.UnreadySince, f.Now)
 	switch s.Phase {
 	case "":
 		return enter(s, v1alpha1.PromotionVerifying, "looking at the artifact", f.Now), time.Time{}
@@ -72,6 +73,15 @@ func Next(f Facts) (v1alpha1.PromotionStatus, time.Time) {
 		return completing(f, s)
 	}
 	return s, time.Time{}
+}
+
+// past is a time that was noted. One that is to come was noted before the clock was put back, or by a
+// replica whose clock is ahead: what lasts from then on begins anew, and does not take longer for it.
+func past(at *metav1.MicroTime, now time.Time) *metav1.MicroTime {
+	if at != nil && at.After(now) {
+		return new(metav1.NewMicroTime(now))
+	}
+	return at
 }
 
 // Want is which version is to have the traffic, and which one is beside it, as a status says.

@@ -176,6 +176,37 @@ func TestGatesAreKept(t *testing.T) {
 	}
 }
 
+// The clock jumps while a step holds. Put back, the step lasts its whole time once more and no longer,
+// and no version is turned back for it; put ahead, the step is over and the next one has its time.
+func TestClockJumps(t *testing.T) {
+	f := facts(v1alpha1.PromotionCanary)
+	f.Rollout.ReadyTimeout = hold(time.Minute)
+	f.Now = start.Add(-24 * time.Hour)
+	s, again := rollout.Next(f)
+	if want := f.Now.Add(5 * time.Minute); s.Phase != v1alpha1.PromotionCanary || s.Step != 0 || !again.Equal(want) {
+		t.Fatalf("a day back it is %s %d until %s, want %s", s.Phase, s.Step, again, want)
+	}
+	f.Promotion.Status, f.Now = s, again
+	if s, _ = rollout.Next(f); s.Phase != v1alpha1.PromotionCanary || s.Step != 1 || s.Traffic != 50 {
+		t.Fatalf("after the hold it is %s %d at %d %%", s.Phase, s.Step, s.Traffic)
+	}
+	f.Promotion.Status, f.Serving.Traffic, f.Now = s, 50, start.Add(24*time.Hour)
+	f.Promotion.Status.UnreadySince = nil
+	if s, _ = rollout.Next(f); s.Phase != v1alpha1.PromotionShifting {
+		t.Fatalf("two days ahead it is %s", s.Phase)
+	}
+
+	f = facts(v1alpha1.PromotionCanary)
+	f.Serving.Candidate = serving.Readiness{Message: "1 of 2 replicas are ready"}
+	f.Now = start.Add(-time.Hour)
+	s, _ = rollout.Next(f)
+	f.Promotion.Status, f.Now = s, start.Add(24*time.Hour) // back, and far ahead: it looks like a long time
+	f.Serving.Candidate.Ready = true
+	if s, _ = rollout.Next(f); s.Phase == v1alpha1.PromotionRolledBack {
+		t.Errorf("a version that is ready was turned back: %s", s.Message)
+	}
+}
+
 // Whatever happens on the way: traffic rises step by step and none is left out, each is held for
 // its time, a gate that is not passed gives no traffic, and an end is for ever.
 func TestAnyWay(t *testing.T) {

@@ -76,7 +76,12 @@ var kinds = []kind{
 			{title: "NAME", cell: nameCell},
 			{title: "STAGE", cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Name })},
 			{title: "VERSION", cell: stageCell(func(s v1alpha1.StageStatus) string { return cmp.Or(s.Version, "-") })},
-			{title: "PHASE", cell: stageCell(func(s v1alpha1.StageStatus) string { return string(s.Phase) })},
+			{title: "PHASE", cell: func(o client.Object, _ time.Time) string {
+				if suspended(o) {
+					return "Suspended"
+				}
+				return string(stageOf(o).Phase)
+			}},
 			{title: "CANDIDATE", cell: stageCell(candidateCell)},
 			{title: "SINCE", restless: true, cell: func(o client.Object, now time.Time) string {
 				if s := stageOf(o); s.Since != nil {

@@ -68,7 +68,7 @@ func because(ctx context.Context, c client.Client, m *v1alpha1.Model, s v1alpha1
 	if err := c.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: s.Promotion}, &p); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if p.Status.Proposal != nil && p.Status.Proposal.Branch != "" {
+	if p.Status.Proposal != nil && p.Status.Proposal.Branch != "" && !p.Status.Released {
 		if _, err := fmt.Fprintf(t.out, "  the revert to %s is proposed on branch %s\n", p.Spec.From, p.Status.Proposal.Branch); err != nil {
 			return err
 		}
