@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/serving"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -66,12 +67,13 @@ type Proposal struct {
 // memory is what is remembered of one Model between passes; it only saves work.
 type memory struct {
 	session  *cluster.Session
-	settled  map[string]string    // by stage: the digest of what is applied and has no way left to go
-	trouble  map[string]string    // by stage: what stood against applying
-	unready  map[string]time.Time // by stage: since when what serves is not ready
-	down     map[string]time.Time // by stage: since when none of its pods is available
-	unknown  map[string]time.Time // by stage: since when there is no ModelVersion of what it asks for
-	failures int                  // passes in a row in which something failed
+	settled  map[string]string                        // by stage: the digest of what is applied and has no way left to go
+	trouble  map[string]string                        // by stage: what stood against applying
+	live     map[agent.Ref]*unstructured.Unstructured // what the last pass has read
+	unready  map[string]time.Time                     // by stage: since when what serves is not ready
+	down     map[string]time.Time                     // by stage: since when none of its pods is available
+	unknown  map[string]time.Time                     // by stage: since when there is no ModelVersion of what it asks for
+	failures int                                      // passes in a row in which something failed
 }
 
 // Report is what a pass came to.
@@ -144,7 +146,7 @@ func (p *Promoter) Forget(owner agent.Owner) {
 
 // Pass takes the stages of a Model as far as they can go now.
 func (p *Promoter) Pass(ctx context.Context, m *v1alpha1.Model, now time.Time) Report {
-	work := pass{Promoter: p, model: m, owner: OwnerOf(m), memory: p.memory(OwnerOf(m)), now: now}
+	work := pass{Promoter: p, model: m, owner: OwnerOf(m), memory: p.memory(OwnerOf(m)), now: now, live: map[agent.Ref]*unstructured.Unstructured{}}
 	if err := work.begin(ctx); err != nil {
 		return work.failed(err)
 	}
@@ -180,6 +182,7 @@ type pass struct {
 	plan       agent.Plan
 	run        agent.Run
 	again      time.Time
+	live       map[agent.Ref]*unstructured.Unstructured // what is read
 }
 
 // enter takes up the session of the Model's account.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -59,11 +60,10 @@ func digestOf(want serving.Want, can serving.Abilities) string {
 // observe looks at what serves in a stage, while something is waited for there.
 func (w *pass) observe(ctx context.Context, s *stage) error {
 	want := w.wantOf(*s)
-	settled := w.memory.settled[s.spec.Name] == digestOf(want, w.abilities)
-	if empty(want) || settled && !awaits(s.newest.Status.Phase) && !w.moves(*s) {
-		return nil
+	if !empty(want) && (awaits(s.newest.Status.Phase) || w.moves(*s) || w.memory.trouble[s.spec.Name] != "") {
+		return w.lookAt(ctx, s, want)
 	}
-	return w.lookAt(ctx, s, want)
+	return nil
 }
 
 // lookAt reads what serves in a stage.
@@ -86,10 +86,16 @@ func awaits(phase v1alpha1.PromotionPhase) bool {
 	return false
 }
 
-// read gets the live objects of a stage. Kinds that the cluster does not have are not there.
+// read gets the live objects of a stage. Kinds that the cluster does not have are not there. What is
+// watched is asked for only when it has changed since.
 func (w *pass) read(ctx context.Context, want serving.Want) (map[agent.Ref]map[string]any, error) {
 	live := map[agent.Ref]map[string]any{}
 	for _, ref := range serving.Reads(want, w.abilities) {
+		seen, watched := w.session.Seen(ref)
+		if known := w.memory.live[ref]; known != nil && watched && known.GetResourceVersion() == strconv.FormatUint(seen.ResourceVersion, 10) {
+			live[ref], w.live[ref] = known.Object, known
+			continue
+		}
 		object, err := w.session.Get(ctx, ref, "")
 		if cluster.ClassOf(err) == agent.NoKind {
 			continue
@@ -98,7 +104,7 @@ func (w *pass) read(ctx context.Context, want serving.Want) (map[agent.Ref]map[s
 			return nil, err
 		}
 		if object != nil {
-			live[ref] = object.Object
+			live[ref], w.live[ref] = object.Object, object
 		}
 	}
 	return live, nil
@@ -112,18 +118,20 @@ func (w *pass) appliedBefore(s *stage) bool {
 
 // serve makes it so that each stage serves what it is to serve.
 func (w *pass) serve(ctx context.Context) error {
-	set, kinds, err := execute.Scope(w.session, w.set(ctx))
-	if err != nil {
-		return err
-	}
 	inventory, err := w.Inventories.Load(ctx, w.owner)
 	if err != nil {
 		return err
 	}
-	facts := execute.Gather(ctx, w.session, w.Inventories, plan.Facts{
-		Owner: w.owner, Set: set, Inventory: inventory, Kinds: kinds, Prune: true, Drift: v1alpha1.DriftCorrect, Farewell: true,
-	}, w.Limits)
-	p := plan.Make(facts)
+	for n := range w.stages {
+		w.way(&w.stages[n])
+	}
+	p, err := w.planned(ctx, inventory)
+	if err == nil && w.detour(ctx, p) {
+		p, err = w.planned(ctx, inventory)
+	}
+	if err != nil {
+		return err
+	}
 	intended := execute.Intend(inventory, p)
 	if err := w.Inventories.Save(ctx, w.owner, intended); err != nil {
 		return err
@@ -137,6 +145,54 @@ func (w *pass) serve(ctx context.Context) error {
 	w.plan, w.run = p, run
 	w.settle()
 	return nil
+}
+
+// planned is the plan for what all stages are to apply now.
+func (w *pass) planned(ctx context.Context, inventory agent.Inventory) (agent.Plan, error) {
+	set, kinds, err := execute.Scope(w.session, w.set())
+	if err != nil {
+		return agent.Plan{}, err
+	}
+	return plan.Make(execute.Gather(ctx, w.session, w.Inventories, plan.Facts{
+		Owner: w.owner, Set: set, Inventory: inventory, Kinds: kinds, Prune: true, Drift: v1alpha1.DriftCorrect, Farewell: true,
+	}, w.Limits)), nil
+}
+
+// way sets what a stage is to apply now on the way to what it is to serve: what is there may make a
+// step in between necessary.
+func (w *pass) way(s *stage) {
+	s.now, s.settles = s.want, digestOf(s.want, w.abilities)
+	if !s.looked || w.memory.settled[s.spec.Name] == s.settles {
+		return
+	}
+	if s.now = serving.Next(s.want, w.abilities, s.live); !reflect.DeepEqual(s.now, s.want) {
+		s.settles = ""
+		w.look(w.now.Add(wayRetry))
+	}
+}
+
+// detour looks at the stages in which a plan changes something though nobody has looked there yet, as
+// after a restart, and tells whether one of them needs a step in between.
+func (w *pass) detour(ctx context.Context, p agent.Plan) bool {
+	again := false
+	for n := range w.stages {
+		s := &w.stages[n]
+		if s.err != nil || s.looked || empty(s.want) || w.memory.settled[s.spec.Name] == s.settles || !changes(p, s.namespace) {
+			continue
+		}
+		if s.err = w.lookAt(ctx, s, s.want); s.err != nil {
+			again = true // its objects are to be left alone
+			continue
+		}
+		w.way(s)
+		again = again || s.settles == ""
+	}
+	return again
+}
+
+// changes tells whether a plan changes something in a namespace.
+func changes(p agent.Plan, namespace string) bool {
+	return slices.ContainsFunc(p.Changes, func(c agent.Change) bool { return c.Verb != agent.Keep && c.Ref.Namespace == namespace })
 }
 
 // prunable is a plan without the deletes that have to wait: what they are about may be all that
@@ -172,16 +228,17 @@ func (w *pass) moves(s stage) bool {
 
 // set puts together the objects of all stages. Those of a stage that cannot be made are left out, and
 // the stage has the error.
-func (w *pass) set(ctx context.Context) agent.Set {
+func (w *pass) set() agent.Set {
 	var objects []agent.Object
 	taken := map[agent.Ref]string{}
 	for n := range w.stages {
 		s := &w.stages[n]
-		if s.err != nil || empty(s.want) {
+		s.refs = nil
+		if s.err != nil || empty(s.now) {
 			continue
 		}
 		var made []agent.Object
-		if made, s.err = w.objects(ctx, s, taken); s.err != nil {
+		if made, s.err = w.objects(s, taken); s.err != nil {
 			s.settles = ""
 			continue
 		}
@@ -195,12 +252,8 @@ func (w *pass) set(ctx context.Context) agent.Set {
 }
 
 // objects makes those of a stage, whose names no other stage must have taken.
-func (w *pass) objects(ctx context.Context, s *stage, taken map[agent.Ref]string) ([]agent.Object, error) {
-	now, err := w.way(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	manifests, err := serving.Objects(now, w.abilities)
+func (w *pass) objects(s *stage, taken map[agent.Ref]string) ([]agent.Object, error) {
+	manifests, err := serving.Objects(s.now, w.abilities)
 	if err != nil {
 		return nil, invalid(err.Error())
 	}
@@ -216,30 +269,6 @@ func (w *pass) objects(ctx context.Context, s *stage, taken map[agent.Ref]string
 		objects = append(objects, object)
 	}
 	return objects, nil
-}
-
-// way is what to apply now on the way to what a stage is to serve: what is there may make a step in
-// between necessary.
-func (w *pass) way(ctx context.Context, s *stage) (serving.Want, error) {
-	digest := digestOf(s.want, w.abilities)
-	if w.memory.settled[s.spec.Name] == digest {
-		s.settles = digest
-		return s.want, nil
-	}
-	if !s.looked {
-		live, err := w.read(ctx, s.want)
-		if err != nil {
-			return s.want, fmt.Errorf("stage %s cannot be looked at: %w", s.spec.Name, err)
-		}
-		s.live = live
-	}
-	now := serving.Next(s.want, w.abilities, s.live)
-	if reflect.DeepEqual(now, s.want) {
-		s.settles = digest
-	} else {
-		w.look(w.now.Add(wayRetry))
-	}
-	return now, nil
 }
 
 // wayRetry is the net below the watches while a stage is on its way.
@@ -264,6 +293,7 @@ func (w *pass) troubled(p agent.Plan, run agent.Run) {
 
 // settle notes which stages have nothing left to apply.
 func (w *pass) settle() {
+	w.memory.live = w.live
 	for n := range w.stages {
 		s := &w.stages[n]
 		before := w.memory.settled[s.spec.Name]

@@ -24,8 +24,8 @@ type stage struct {
 	err error
 	// newest Promotion; nil if there never was one.
 	newest *v1alpha1.Promotion
-	// want is what is to serve.
-	want serving.Want
+	// want is what is to serve, and now what to apply on the way to it.
+	want, now serving.Want
 	// state is how it is, if it was looked at, and live are the objects that show it.
 	state  serving.State
 	live   map[agent.Ref]map[string]any

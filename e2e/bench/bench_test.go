@@ -24,6 +24,7 @@ var setups = []struct {
 	{"history", func(b *bench) { b.history(20_000, 500, 100) }},
 	{"replicas", func(b *bench) { b.replicas(60) }},
 	{"platform", (*bench).platform},
+	{"models", func(b *bench) { b.models(500) }},
 }
 
 // bench is the measurement of one set-up.

@@ -15,6 +15,7 @@
 //	history_test    repositories with many commits and files
 //	replicas_test   replicas that share the work
 //	platform_test   the whole of Kubeflow
+//	models_test     many Models of one agent
 //	report_test     the table and the JSON
 //
 // Times are reported and never asserted.

@@ -25,8 +25,10 @@ type Result struct {
 	Renders   int     `json:"renders"`
 	Kept      int     `json:"rendersKept"`
 	// Fetched is what the Git server has sent.
-	Fetched int64   `json:"fetchedBytes"`
-	CPU     float64 `json:"cpuSeconds"`
+	Fetched int64 `json:"fetchedBytes"`
+	// Store is how many requests there were to the object store.
+	Store int     `json:"storeRequests,omitempty"`
+	CPU   float64 `json:"cpuSeconds"`
 	// PeakAgent is the agent's peak of resident memory, PeakAll that of it and its render workers
 	// together, and Steady what all of them hold at rest, a page that they share counted once.
 	PeakAgent int64  `json:"peakAgentBytes"`
@@ -44,7 +46,7 @@ type Result struct {
 type Calls struct {
 	All       int `json:"all"`
 	Writes    int `json:"writes"` // of what is deployed, and of Inventories
-	Status    int `json:"status"` // of Repositories and Overlays
+	Status    int `json:"status"` // of Repositories, Overlays, Models and their records
 	Events    int `json:"events"`
 	DryRuns   int `json:"dryRuns"`
 	Reads     int `json:"reads"`
@@ -180,7 +182,7 @@ func repeated(times int, measure func(time int) Result) Result {
 		if o.Calls.All > r.Calls.All {
 			r.Calls, r.calls = o.Calls, o.calls
 		}
-		r.Renders, r.Kept, r.Fetched = max(r.Renders, o.Renders), max(r.Kept, o.Kept), max(r.Fetched, o.Fetched)
+		r.Renders, r.Kept, r.Fetched, r.Store = max(r.Renders, o.Renders), max(r.Kept, o.Kept), max(r.Fetched, o.Fetched), max(r.Store, o.Store)
 		r.PeakAgent, r.PeakAll, r.Steady = max(r.PeakAgent, o.PeakAgent), max(r.PeakAll, o.PeakAll), max(r.Steady, o.Steady)
 	}
 	if r.Floor != nil {

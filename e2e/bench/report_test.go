@@ -59,17 +59,17 @@ func (r Report) write(file string) error {
 func (r Report) table(out io.Writer) {
 	fmt.Fprintf(out, "%s, %d x %s, load %s, %s\n\n", r.Time.Format("2006-01-02 15:04"), r.Machine.Processors, r.Machine.Processor, r.Machine.Load, r.Machine.Go)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "set-up\tscenario\tlive\tconverged\tfloor\tratio\tcalls\twrites\tstatus\tevents\tdry\treads\tdisc.\twatches\trenders\tkept\tfetched\tCPU\tagent\tall\tat rest\t")
+	fmt.Fprintln(w, "set-up\tscenario\tlive\tconverged\tfloor\tratio\tcalls\twrites\tstatus\tevents\tdry\treads\tdisc.\twatches\trenders\tkept\tfetched\tstore\tCPU\tagent\tall\tat rest\t")
 	for _, o := range r.Results {
 		floor, ratio := "-", "-"
 		if o.Floor != nil {
 			floor, ratio = seconds(o.Floor.Seconds), fmt.Sprintf("%.1f", o.Ratio)
 		}
 		c := o.Calls
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t\n",
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\t%s\t\n",
 			o.Setup, o.Scenario, seconds(o.Live), seconds(o.Converged), floor, ratio,
 			c.All, c.Writes, c.Status, c.Events, c.DryRuns, c.Reads, c.Discovery, c.Watches,
-			o.Renders, o.Kept, size(o.Fetched), seconds(o.CPU), size(o.PeakAgent), size(o.PeakAll), size(o.Steady))
+			o.Renders, o.Kept, size(o.Fetched), o.Store, seconds(o.CPU), size(o.PeakAgent), size(o.PeakAll), size(o.Steady))
 	}
 	_ = w.Flush() // it is for reading only
 }

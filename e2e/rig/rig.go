@@ -277,10 +277,11 @@ func (r *Rig) Metric(name string) float64 {
 	return sum
 }
 
-// freeAddress is one on which nobody listens, for a moment at least.
+// freeAddress is one on which nobody listens. Its IP address is this process's own: a port of
+// 127.0.0.1 that is free now may be that of somebody's connection in a moment.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+os.Getpid()>>16&63, os.Getpid()>>8&255, os.Getpid()&255))
 	if err != nil {
 		t.Fatal(err)
 	}
