@@ -12,16 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// board is how the Overlays stand, as last seen. It prints a line whenever one gets into
-// another phase or to another revision; how far a rollout is would be too much to read.
+// board is how the Overlays and the stages of Models stand, as last seen. It prints a line
+// whenever one gets into another phase or to another revision or version; how far a rollout is
+// would be too much to read.
 type board struct {
 	began    time.Time // what the times of the lines count from; zero for the time of day
 	overlays map[string]*v1alpha1.Overlay
-	shown    map[string]string // what the last line of each was about
+	shown    map[string]string               // what the last line of each Overlay was about
+	stages   map[string]v1alpha1.StageStatus // by "model stage"; they may be seen while Overlays are
 }
 
 func newBoard() *board {
-	return &board{began: time.Now(), overlays: map[string]*v1alpha1.Overlay{}, shown: map[string]string{}}
+	return &board{began: time.Now(), overlays: map[string]*v1alpha1.Overlay{}, shown: map[string]string{}, stages: map[string]v1alpha1.StageStatus{}}
 }
 
 // restart has the times count from now.
@@ -50,6 +52,42 @@ func (b *board) see(o *v1alpha1.Overlay) {
 	line(b.stamp(), o.Name, phase(c), c.Message)
 }
 
+// seeModel takes in a Model.
+func (b *board) seeModel(m *v1alpha1.Model) {
+	for _, s := range m.Status.Stages {
+		name := m.Name + " " + s.Name
+		before := b.stages[name]
+		b.stages[name] = s
+		if aboutStage(s) != aboutStage(before) {
+			line(b.stamp(), name, string(s.Phase), s.Message)
+		}
+		if branch := proposalOf(s); branch != "" && branch != proposalOf(before) {
+			line(b.stamp(), name, "Proposed", s.Proposed+" on branch "+branch)
+		}
+	}
+}
+
+// aboutStage is what is worth a line of its own.
+func aboutStage(s v1alpha1.StageStatus) string {
+	return fmt.Sprint(s.Phase, s.Version, s.Candidate, s.Traffic, gateOf(s.Message))
+}
+
+// proposalOf is the branch that proposes a version for a stage, or nothing.
+func proposalOf(s v1alpha1.StageStatus) string {
+	if s.Proposal == nil || s.Proposal.Commit == "" {
+		return ""
+	}
+	return s.Proposal.Branch
+}
+
+// gateOf is the gate that a message is about, or nothing.
+func gateOf(message string) string {
+	if gate, _, about := strings.Cut(message, ":"); about && strings.HasPrefix(gate, "gate ") {
+		return gate
+	}
+	return ""
+}
+
 // allReady tells whether every Overlay is Ready.
 func (b *board) allReady() bool { return len(b.overlays) > 0 && len(b.notReady()) == 0 }
 
@@ -73,7 +111,8 @@ func (b *board) objects() int {
 	return n
 }
 
-// String says of every Overlay that is not Ready why.
+// String says of every Overlay that is not Ready, and every stage that does not serve what it
+// should, why.
 func (b *board) String() string {
 	var lines []string
 	for _, name := range b.notReady() {
@@ -82,6 +121,11 @@ func (b *board) String() string {
 			message = c.Reason + ": " + c.Message
 		}
 		lines = append(lines, "Overlay "+name+" is not Ready: "+message)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.stages)) {
+		if s := b.stages[name]; s.Phase != v1alpha1.StageServing {
+			lines = append(lines, fmt.Sprintf("%s is %s: %s", name, s.Phase, s.Message))
+		}
 	}
 	return strings.Join(lines, "\n")
 }

@@ -75,11 +75,13 @@ func (d *demo) mend(ctx context.Context) error {
 
 // summary lets kubectl have the last word.
 func (d *demo) summary(ctx context.Context) error {
-	output, err := d.sh(ctx, "kubectl get repositories,overlays -n "+namespace)
-	if err != nil {
-		return err
+	for n, command := range []string{"kubectl get repositories,overlays -n " + namespace, "kubectl get models -A"} {
+		if n > 0 {
+			fmt.Println()
+		}
+		if err := d.tell(ctx, command, show); err != nil {
+			return err
+		}
 	}
-	fmt.Println()
-	show(output)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
+	"github.com/sluice-dev/sluice/e2e/objectstore"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -24,6 +25,8 @@ type demo struct {
 	bin     string // with kubectl and sluice
 	binary  string // of the control plane
 	cluster *cluster.Cluster
+	store   *objectstore.Server
+	answers *answers
 	git     *gitserver.Server
 	repo    *gitserver.Repo
 	agent   *agent
@@ -67,6 +70,12 @@ func (d *demo) end(failure error) error {
 	}
 	if d.git != nil {
 		errs = append(errs, d.git.Close())
+	}
+	if d.answers != nil {
+		errs = append(errs, d.answers.stop())
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Stop())
 	}
 	if failure == nil {
 		return errors.Join(append(errs, os.RemoveAll(d.dir))...)

@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 )
 
-// serveGit puts overlays/ into a repository, serves it and clones it, as somebody would who
+// serveGit puts the platform into a repository, serves it and clones it, as somebody would who
 // makes the example theirs.
 func (d *demo) serveGit(ctx context.Context) (string, error) {
 	var err error
@@ -32,30 +32,40 @@ func (d *demo) serveGit(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s, %d files of overlays/", d.repo.URL, len(files)), err
 }
 
-// platform is overlays/ with the two lines changed that are different here: where the
-// repository is, and how often to look, for there is no webhook.
+// platform is overlays/, and what this directory has to add to it, with the lines changed that
+// are different here: where the repository is and how often to look, for there is no webhook; and
+// who answers for the model.
 func (d *demo) platform() (map[string]string, error) {
 	files := map[string]string{}
-	overlays := os.DirFS(d.root)
-	err := fs.WalkDir(overlays, "overlays", func(path string, entry fs.DirEntry, err error) error {
+	for _, above := range []string{d.root, filepath.Join(d.root, "e2e", "demo")} {
+		if err := addOverlays(files, os.DirFS(above)); err != nil {
+			return nil, err
+		}
+	}
+	const repository, churn = "overlays/sluice/repository.yaml", "overlays/models/churn/model.yaml"
+	for _, line := range []struct{ file, field, value string }{
+		{repository, "url: ", d.repo.URL},
+		{repository, "interval: ", "1s"},
+		{churn, "url: ", d.answers.url + "/${service}/v1/models/${model}"},
+	} {
+		before, after, found := strings.Cut(files[line.file], line.field)
+		_, rest, ended := strings.Cut(after, "\n")
+		if !found || !ended {
+			return nil, fmt.Errorf("%s has no line %q", line.file, line.field)
+		}
+		files[line.file] = before + line.field + line.value + "\n" + rest
+	}
+	return files, nil
+}
+
+// addOverlays adds the files of a directory overlays.
+func addOverlays(files map[string]string, from fs.FS) error {
+	return fs.WalkDir(from, "overlays", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := fs.ReadFile(overlays, path)
+		content, err := fs.ReadFile(from, path)
 		files[path] = string(content)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	const repository = "overlays/sluice/repository.yaml"
-	for field, value := range map[string]string{"url: ": d.repo.URL, "interval: ": "1s"} {
-		before, after, found := strings.Cut(files[repository], field)
-		_, rest, ended := strings.Cut(after, "\n")
-		if !found || !ended {
-			return nil, fmt.Errorf("%s has no line %q", repository, field)
-		}
-		files[repository] = before + field + value + "\n" + rest
-	}
-	return files, nil
 }

@@ -36,9 +36,26 @@ It is yours now. In another terminal:
    %s
    %s
 
+   # promote a model: to staging; and to production, when the agent proposes that some seconds later
+   %s
+   %s
+   %s --watch
+   %s
+   %s
+
+   # do the same with %s, which fails in production and is turned back
+   %s
+   %s
+   %s
+   %s
+   %s
+
 The agent's log is %s, the control plane's are in %s/logs.
 What the agent does is told below. Ctrl-C ends everything and removes it.
 
 `, d.bin, d.cluster.Kubeconfig, namespace, production, namespace, clone, editThreshold, namespace, commitThreshold, scaleByHand, namespace,
-		breakProduction, commitBroken, revert, d.agentLog(), d.cluster.Dir)
+		breakProduction, commitBroken, revert,
+		editStaging(goodVersion), commitStaging(goodVersion), getModels, look(promotionBranch(goodVersion)), merge(promotionBranch(goodVersion)),
+		badVersion, editStaging(badVersion), commitStaging(badVersion), "git fetch -q && "+merge(promotionBranch(badVersion)), askWhy, "git fetch -q && "+merge(revertBranch(badVersion)),
+		d.agentLog(), d.cluster.Dir)
 }

@@ -60,7 +60,7 @@ func run(ctx context.Context, once bool) (err error) {
 	if once {
 		return d.play(inner, story)
 	}
-	if err := d.play(inner, story[:1]); err != nil {
+	if err := d.play(inner, opening); err != nil {
 		return err
 	}
 	d.hint()

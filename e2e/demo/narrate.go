@@ -14,7 +14,21 @@ import (
 func (d *demo) narrate(ctx context.Context) error {
 	d.board.began = time.Time{}
 	go func() { d.fail(d.corrections(ctx)) }()
+	go func() { d.fail(d.models(ctx, func(*v1alpha1.Model) bool { return false })) }()
+	go func() { d.fail(d.reverts(ctx)) }()
 	return d.overlays(ctx, func(*v1alpha1.Overlay) bool { return false })
+}
+
+// reverts tells of branches that propose to have Git say again what serves.
+func (d *demo) reverts(ctx context.Context) error {
+	told := map[string]bool{}
+	return follow(ctx, d.client, &v1alpha1.PromotionList{}, func(p *v1alpha1.Promotion) bool {
+		if reverted(p) && !told[p.Name] {
+			told[p.Name] = true
+			line(d.board.stamp(), p.Spec.Model+" "+p.Spec.Stage, "Proposed", "back to "+p.Spec.From+" on branch "+p.Status.Proposal.Branch)
+		}
+		return false
+	})
 }
 
 // corrections tells of drift that was put back, which leaves an Overlay as Ready as it was.

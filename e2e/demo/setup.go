@@ -26,8 +26,10 @@ func (d *demo) setUp(ctx context.Context) error {
 		do   func(context.Context) (note string, err error)
 	}{
 		{"control plane", d.startCluster},
+		{"object store", d.startStore},
 		{"sluice", d.buildSluice},
 		{"install", d.install},
+		{"answers", d.startAnswers},
 		{"git", d.serveGit},
 		{"agent", d.startAgent},
 	} {

@@ -15,9 +15,9 @@ func row(name, note string, took time.Duration) {
 	fmt.Printf("   %-14s %5.1fs  %s\n", name, took.Seconds(), note)
 }
 
-// line is one about an Overlay: when, which, how it stands, and why.
+// line is one about an Overlay or a stage: when, which, how it stands, and why.
 func line(when, overlay, phase, message string) {
-	columns := fmt.Sprintf("   %s  %-19s  %-7s  ", when, overlay, phase)
+	columns := fmt.Sprintf("   %s  %-19s  %-9s  ", when, overlay, phase)
 	fmt.Println(columns + brief(message, width-len(columns)))
 }
 
@@ -32,6 +32,34 @@ func say(format string, arguments ...any) {
 func show(output string) {
 	for line := range strings.Lines(output) {
 		fmt.Println(strings.TrimRight("     "+line, " \n"))
+	}
+}
+
+// showCut prints the output of a command, and of each line what there is room for.
+func showCut(output string) {
+	for line := range strings.Lines(output) {
+		line = brief(line, width-5)
+		if whole, cut := strings.CutSuffix(line, " …"); cut { // between two columns
+			line = whole
+		}
+		fmt.Println(strings.TrimRight("     "+line, " "))
+	}
+}
+
+// showWrapped prints the output of a command. What there is no room for in a line goes into the next.
+func showWrapped(output string) {
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(line, " \n")
+		further := strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " "))+4)
+		for room := width - 5; len(line) > room; {
+			end := strings.LastIndex(line[:room], " ")
+			if end <= len(further) {
+				break // it is one word
+			}
+			fmt.Println("     " + strings.TrimRight(line[:end], " "))
+			line = further + strings.TrimLeft(line[end:], " ")
+		}
+		fmt.Println("     " + line)
 	}
 }
 

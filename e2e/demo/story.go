@@ -13,12 +13,23 @@ type step struct {
 	play  func(*demo, context.Context) error
 }
 
+var platformStep = step{
+	"A repository becomes the cluster's state",
+	"overlays/sluice is applied by hand, once: it says where Git is and which directories are kept applied. All else comes from Git.",
+	(*demo).deploy,
+}
+
+var modelStep = step{
+	"Which version of a model serves is a line in Git",
+	"Training has left three versions of the model churn in an object store. Each is registered: a file with its digest and its metrics. The agent checks that the artifact is what the file says. A Model says which version serves in which stage.",
+	(*demo).serve,
+}
+
+// opening is what the reader goes on from.
+var opening = []step{platformStep, modelStep}
+
 var story = []step{
-	{
-		"A repository becomes the cluster's state",
-		"overlays/sluice is applied by hand, once: it says where Git is and which directories are kept applied. All else comes from Git.",
-		(*demo).deploy,
-	},
+	platformStep,
 	{
 		"A push is all it takes",
 		"One line changes in Git. Only the objects that differ are written, and the overlays it does not touch are left alone.",
@@ -38,6 +49,17 @@ var story = []step{
 		"A revert mends it",
 		"Git is the only way in, and the way back.",
 		(*demo).mend,
+	},
+	modelStep,
+	{
+		"Changing that line promotes a version",
+		"Staging moves to v2. When it has served there for 3 s, and meets what production asks for, the agent proposes the same line for production, on a branch. Merging is for people.",
+		(*demo).promote,
+	},
+	{
+		"A version that fails is turned back",
+		"v3 has the best metric of all, so it comes as far as production. There its smoke test fails: the demo, which answers for the models since no container runs, gives v3 the status 500.",
+		(*demo).turnBack,
 	},
 	{
 		"How it stands",
