@@ -72,6 +72,8 @@ type Serving struct {
 
 // Approval is what the signature of the commit says to one gate.
 type Approval struct {
+	// Commit that brought the version, if it is not the one that applied the Model.
+	Commit string
 	// Signers are the names of keys that the gate lists and that have signed the commit.
 	Signers []string
 	// Reason says why there are none, in a part of a sentence: "it is not signed".

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -211,7 +212,7 @@ func (c check) approval(a v1alpha1.ApprovalGate, found Approval) ruling {
 	if err := validateApproval(a); err != nil {
 		return failed("%v", err)
 	}
-	commit := short(c.Commit)
+	commit := short(cmp.Or(found.Commit, c.Commit))
 	switch {
 	case commit == "":
 		return failed("no commit asks for %s, so that nobody can have signed one: manage %s in Git", c.Candidate.Name, c.Model)

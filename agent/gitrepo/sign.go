@@ -36,9 +36,22 @@ func Signers(dir, commit string, keys map[string][]byte) ([]Signer, error) {
 		return nil, err
 	}
 	defer tree.Close()
-	raw, err := tree.store.readAs(plumbing.CommitObject, plumbing.NewHash(commit), maxCommit)
+	return tree.signers(commit, trusted)
+}
+
+// Signers does the same for the commit of a tree, or one that Origin found behind it.
+func (t *Tree) Signers(commit string, keys map[string][]byte) ([]Signer, error) {
+	trusted, err := readKeys(keys)
 	if err != nil {
-		return nil, tree.explain(err, maxCommit)
+		return nil, err
+	}
+	return t.signers(commit, trusted)
+}
+
+func (t *Tree) signers(commit string, trusted keyring) ([]Signer, error) {
+	raw, err := t.store.readAs(plumbing.CommitObject, plumbing.NewHash(commit), maxCommit)
+	if err != nil {
+		return nil, t.explain(err, maxCommit)
 	}
 	signer, err := verify(raw, trusted)
 	if err != nil {

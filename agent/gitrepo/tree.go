@@ -30,10 +30,11 @@ var (
 // Tree is the files of one commit. It implements agent.Tree, and may be used from several
 // goroutines. It keeps the files of the mirror open until it is closed or forgotten.
 type Tree struct {
-	dir   string // of the generation
-	store *store
-	root  treeEntry
-	time  time.Time
+	dir    string // of the generation
+	store  *store
+	commit plumbing.Hash
+	root   treeEntry
+	time   time.Time
 
 	mu          sync.RWMutex
 	directories map[plumbing.Hash]*directory
@@ -54,6 +55,7 @@ func newTree(dir, commit string) (*Tree, error) {
 	return &Tree{
 		dir:         dir,
 		store:       s,
+		commit:      c.Hash,
 		root:        treeEntry{name: ".", mode: modeDir, id: c.TreeHash},
 		time:        c.Committer.When.UTC(),
 		directories: map[plumbing.Hash]*directory{},

@@ -29,6 +29,7 @@ type Artifacts struct {
 
 	once  sync.Once
 	seats chan struct{}
+	long  chan struct{} // of those that take long
 	mu    sync.Mutex
 	looks map[types.UID]*look
 }
@@ -106,14 +107,31 @@ func (a *Artifacts) Forget(uid types.UID) {
 const readPatience = 6 * time.Hour
 
 // seatTime is how long the reading of one artifact may keep others waiting. One that takes longer
-// goes on beside them: a store that is slow holds up those alone that it has artifacts of.
-const seatTime = 10 * time.Second
+// goes on beside them, as long as there are not too many: a store that is slow holds up those alone
+// that it has artifacts of.
+const (
+	seatTime   = 10 * time.Second
+	longAtOnce = 8 // times as many as there are seats
+)
 
 func (a *Artifacts) run(v *v1alpha1.ModelVersion, known *v1alpha1.ArtifactStatus) {
-	a.once.Do(func() { a.seats = make(chan struct{}, max(a.Parallel, 1)) })
+	a.once.Do(func() {
+		a.seats = make(chan struct{}, max(a.Parallel, 1))
+		a.long = make(chan struct{}, longAtOnce*max(a.Parallel, 1))
+	})
 	a.seats <- struct{}{}
 	leave := sync.OnceFunc(func() { <-a.seats })
-	defer time.AfterFunc(seatTime, leave).Stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	defer time.AfterFunc(seatTime, func() {
+		select {
+		case a.long <- struct{}{}:
+			leave()
+			<-ended
+			<-a.long
+		case <-ended:
+		}
+	}).Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), readPatience)
 	defer cancel()
 	credentials, err := a.credentials(ctx, v)

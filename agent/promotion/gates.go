@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -174,24 +175,44 @@ func (w *pass) evidence(ctx context.Context, s *stage, version, revision string,
 	e.Commit = agent.ParseRevision(revision).Commit
 	for _, r := range required {
 		if r.Approval != nil {
-			e.Approvals[r.Key()] = w.approval(ctx, revision, s.spec.Name, version, client.ObjectKey{Namespace: w.secretsOf(r), Name: r.Approval.KeysSecretRef.Name})
+			e.Approvals[r.Key()] = w.approval(ctx, s, version, client.ObjectKey{Namespace: w.secretsOf(r), Name: r.Approval.KeysSecretRef.Name})
 		}
 	}
 	return e, nil
 }
 
-// approval tells which of the keys in a Secret signed the commit that asks for a version in a stage.
-func (w *pass) approval(ctx context.Context, revision, stage, version string, secret client.ObjectKey) gate.Approval {
+// approval tells which of the keys in a Secret signed the commit that brought a version to a stage. A
+// Model that somebody has changed first, and Git then, is applied once more: that commit counts too.
+func (w *pass) approval(ctx context.Context, s *stage, version string, secret client.ObjectKey) gate.Approval {
 	keys, err := w.secret(ctx, secret.Namespace, secret.Name)
 	if err != nil {
 		w.look(w.now.Add(secretRetry))
 		return gate.Approval{Reason: err.Error()}
 	}
-	by, err := w.Git.Signers(ctx, w.model, revision, stage, version, keys)
-	if err != nil {
-		return gate.Approval{Reason: err.Error()}
+	var found gate.Approval
+	for _, revision := range slices.Compact([]string{s.newest.Spec.Revision, w.model.Annotations[v1alpha1.RevisionAnnotation]}) {
+		commit, by, err := w.Git.Signers(ctx, w.model, revision, s.spec.Name, version, keys)
+		switch {
+		case err == nil && w.approvedBefore(*s, version, revision):
+			return gate.Approval{Commit: commit, Reason: "it has brought " + version + " here before, and approves nothing twice"}
+		case err == nil:
+			return gate.Approval{Commit: commit, Signers: by}
+		case found.Reason == "":
+			found = gate.Approval{Commit: commit, Reason: err.Error()}
+		}
 	}
-	return gate.Approval{Signers: by}
+	w.look(w.now.Add(approvalRetry))
+	return found
+}
+
+// approvalRetry is the pause after a commit could not be read, or is signed by nobody who may.
+const approvalRetry = time.Minute
+
+// approvedBefore tells whether a version came to a stage by the same revision before.
+func (w *pass) approvedBefore(s stage, version, revision string) bool {
+	return slices.ContainsFunc(w.promotions[s.spec.Name], func(p v1alpha1.Promotion) bool {
+		return p.Spec.Number < s.newest.Spec.Number && p.Spec.Version == version && p.Spec.Revision == revision && p.Status.Phase == v1alpha1.PromotionSucceeded && p.Spec.Request != restored
+	})
 }
 
 // versionOf is what gates know of a ModelVersion.

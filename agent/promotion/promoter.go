@@ -44,9 +44,9 @@ type Promoter struct {
 
 // Git is what a promotion needs of the Repository that a Model comes from.
 type Git interface {
-	// Signers returns the names of the keys that signed the commit of a revision. The error says why
-	// the commit is no approval of a version in a stage: that it does not say it, too.
-	Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) ([]string, error)
+	// Signers returns the commit that brought a version to a stage, and the names of the keys that
+	// signed it. The error says why there is no such commit.
+	Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) (commit string, by []string, err error)
 	// Propose commits the version of a stage to a branch. Called again for the same, it makes no
 	// second commit.
 	Propose(ctx context.Context, m *v1alpha1.Model, p Proposal) (v1alpha1.ProposalStatus, error)
@@ -54,6 +54,8 @@ type Git interface {
 
 // Proposal is a version that Git is to name for a stage.
 type Proposal struct {
+	// Promotion is the name of the one that it follows from.
+	Promotion      string
 	Stage, Version string
 	// Reverts is the version that was turned back, which Version is to come back for; empty for a
 	// promotion.

@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -23,8 +24,8 @@ type Proposals struct {
 
 // proposalKey names what is proposed, whatever the evidence.
 type proposalKey struct {
-	model                   types.NamespacedName
-	stage, version, reverts string
+	model                              types.NamespacedName
+	promotion, stage, version, reverts string
 }
 
 // attempt is the last attempt at one proposal.
@@ -42,7 +43,7 @@ const proposalsAtOnce = 2
 // ask returns what has become of a proposal, and has it made if it has not been or is to be tried
 // again. Again is when that is; made is nil while it is under way.
 func (p *Proposals) ask(m *v1alpha1.Model, proposal Proposal) (made *v1alpha1.ProposalStatus, again time.Time, err error) {
-	key := proposalKey{types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, proposal.Stage, proposal.Version, proposal.Reverts}
+	key := proposalKey{types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, proposal.Promotion, proposal.Stage, proposal.Version, proposal.Reverts}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.under == nil {
@@ -70,7 +71,7 @@ func (p *Proposals) ask(m *v1alpha1.Model, proposal Proposal) (made *v1alpha1.Pr
 func (p *Proposals) make(m *v1alpha1.Model, proposal Proposal, key proposalKey, a *attempt) {
 	p.once.Do(func() { p.seats = make(chan struct{}, proposalsAtOnce) })
 	p.seats <- struct{}{}
-	made, err := p.Git.Propose(context.Background(), m, proposal) // it has a limit of its own
+	made, err := p.propose(m, proposal)
 	<-p.seats
 	p.mu.Lock()
 	a.running, a.made, a.err, a.ended = false, made, err, time.Now()
@@ -79,6 +80,16 @@ func (p *Proposals) make(m *v1alpha1.Model, proposal Proposal, key proposalKey, 
 	}
 	p.mu.Unlock()
 	p.Made(key.model)
+}
+
+// propose makes a proposal. It reads what others wrote: should that make it panic, it has failed.
+func (p *Proposals) propose(m *v1alpha1.Model, proposal Proposal) (made v1alpha1.ProposalStatus, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("a mistake in the agent: %v", cause)
+		}
+	}()
+	return p.Git.Propose(context.Background(), m, proposal) // it has a limit of its own
 }
 
 // proposeBackoff doubles from a minute to an hour: what keeps a line from being found or a branch

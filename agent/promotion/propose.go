@@ -39,7 +39,7 @@ func (w *pass) proposeRevert(ctx context.Context, s *stage) {
 		return // it was proposed; or the Model does not come from Git
 	}
 	made, again, err := w.Proposals.ask(w.model, Proposal{
-		Stage: s.spec.Name, Version: p.Spec.From, Reverts: p.Spec.Version,
+		Promotion: p.Name, Stage: s.spec.Name, Version: p.Spec.From, Reverts: p.Spec.Version,
 		Evidence: []string{p.Status.Message, fmt.Sprintf("%s serves %s, and Git says %s: with this commit Git says what serves", s.spec.Name, p.Spec.From, p.Spec.Version)},
 	})
 	w.look(again)
@@ -80,7 +80,9 @@ func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
 	if err != nil || slices.ContainsFunc(findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed }) {
 		return
 	}
-	made, again, err := w.Proposals.ask(w.model, Proposal{Stage: s.spec.Name, Version: version, Evidence: w.evidenceLines(s, version, findings)})
+	made, again, err := w.Proposals.ask(w.model, Proposal{
+		Promotion: earlier.newest.Name, Stage: s.spec.Name, Version: version, Evidence: w.evidenceLines(s, version, findings),
+	})
 	w.look(again)
 	if made == nil {
 		return

@@ -3,6 +3,8 @@ package promotion
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,20 +35,23 @@ func (w *pass) restore(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	artifact := w.artifactOnRecord(version)
+	artifact := w.artifactOnRecord(*s)
 	if artifact == nil {
 		return nil
 	}
 	err = w.record(ctx, s, v1alpha1.PromotionSpec{
-		Version: version, Artifact: *artifact, From: version, FromArtifact: artifact, Number: last + 1, Request: "restored",
+		Version: version, Artifact: *artifact, From: version, FromArtifact: artifact, Number: last + 1, Request: restored,
 	})
-	if err != nil {
+	if err != nil || s.newest.Spec.Request != restored || s.newest.Status.Phase != "" { // somebody was here before
 		return err
 	}
 	status := rollout.Succeed(s.newest.Status, version+" serves; its record was gone and is made anew from the status of the Model", w.now)
 	status.Digest = artifact.Digest
 	return w.write(ctx, s, status)
 }
+
+// restored is the request of a Promotion that nobody asked for.
+const restored = "restored"
 
 // renamed is the status of a stage that the spec does not have any more and that served where a new
 // one is to serve: the new one is the old one with another name.
@@ -60,21 +65,28 @@ func (w *pass) renamed(s stage) v1alpha1.StageStatus {
 	return s.before
 }
 
-// artifactOnRecord is the artifact of a version as a Promotion to any stage or its ModelVersion has
-// it; nil if none has.
-func (w *pass) artifactOnRecord(version string) *v1alpha1.ServedArtifact {
-	for _, of := range w.promotions {
-		for n := range of {
-			if s := (stage{newest: &of[n]}); s.serves() == version {
-				return s.servesArtifact()
+// artifactOnRecord is the artifact of the version that a stage serves, as a Promotion or the
+// ModelVersion has it; nil if none has. What is not known to be the same is not on record: it would
+// come to serve without having passed anything.
+func (w *pass) artifactOnRecord(s stage) *v1alpha1.ServedArtifact {
+	same := func(a *v1alpha1.ServedArtifact) bool { return a != nil && a.Digest == s.before.Digest }
+	stages := slices.Sorted(maps.Keys(w.promotions))
+	for _, name := range append([]string{s.spec.Name}, stages...) {
+		for n := range w.promotions[name] {
+			if one := (stage{newest: &w.promotions[name][n]}); one.serves() == s.before.Version && same(one.servesArtifact()) {
+				return one.servesArtifact()
 			}
 		}
 	}
-	if found, _ := w.versions.find(version); found != nil {
-		artifact := artifactOf(found)
-		return &artifact
+	found, _ := w.versions.find(s.before.Version)
+	if found == nil || found.Status.Artifact == nil || !found.Status.Artifact.Verified || s.before.Digest == "" {
+		return nil
 	}
-	return nil
+	artifact := artifactOf(found)
+	if artifact.Digest = found.Status.Artifact.Digest; !same(&artifact) {
+		return nil
+	}
+	return &artifact
 }
 
 // numberOf reads the number of a Promotion in its name; 0 if there is none.

@@ -61,12 +61,22 @@ func (s *Samples) take(key sampleKey, model types.NamespacedName, measure func(c
 	one := &sample{}
 	s.under[key] = one
 	go func() {
-		value := measure(context.Background()) // it has a limit of its own
+		value := taken(measure)
 		s.mu.Lock()
 		one.value, one.done = value, true
 		s.mu.Unlock()
 		s.Taken(model)
 	}()
+}
+
+// taken is a sample. It reads what others wrote: should that make it panic, it could not be taken.
+func taken(measure func(context.Context) analysis.Sample) (value analysis.Sample) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			value = analysis.Sample{Err: fmt.Errorf("a mistake in the agent: %v", cause), At: time.Now()}
+		}
+	}()
+	return measure(context.Background()) // it has a limit of its own
 }
 
 // forget drops what is left of a Promotion that has ended.

@@ -162,7 +162,7 @@ func (w *pass) planned(ctx context.Context, inventory agent.Inventory) (agent.Pl
 // step in between necessary.
 func (w *pass) way(s *stage) {
 	s.now, s.settles = s.want, digestOf(s.want, w.abilities)
-	if !s.looked || w.memory.settled[s.spec.Name] == s.settles {
+	if !s.looked {
 		return
 	}
 	if s.now = serving.Next(s.want, w.abilities, s.live); !reflect.DeepEqual(s.now, s.want) {
@@ -171,13 +171,13 @@ func (w *pass) way(s *stage) {
 	}
 }
 
-// detour looks at the stages in which a plan changes something though nobody has looked there yet, as
-// after a restart, and tells whether one of them needs a step in between.
+// detour looks at the stages in which a plan changes something though nobody has looked there, as after
+// a restart or when somebody deletes what serves, and tells whether one of them needs a step in between.
 func (w *pass) detour(ctx context.Context, p agent.Plan) bool {
 	again := false
 	for n := range w.stages {
 		s := &w.stages[n]
-		if s.err != nil || s.looked || empty(s.want) || w.memory.settled[s.spec.Name] == s.settles || !changes(p, s.namespace) {
+		if s.err != nil || s.looked || empty(s.want) || !changes(p, s.namespace) {
 			continue
 		}
 		if s.err = w.lookAt(ctx, s, s.want); s.err != nil {
@@ -200,7 +200,7 @@ func changes(p agent.Plan, namespace string) bool {
 func (w *pass) prunable(p agent.Plan) agent.Plan {
 	held := map[string]bool{}
 	for _, s := range w.stages {
-		if s.err != nil || w.unproven(s) {
+		if s.err != nil && (s.failing() || s.before.Version != "") || w.unproven(s) {
 			held[s.namespace], held[s.before.Namespace] = true, true
 		}
 	}
@@ -212,9 +212,13 @@ func (w *pass) prunable(p agent.Plan) agent.Plan {
 // wanted instead is not known to serve yet.
 func (w *pass) unproven(s stage) bool {
 	switch {
-	case s.spec.Version == "" || s.looked && s.state.Stable.Ready:
+	case s.spec.Version == "":
 		return false
-	case s.trouble != "" || w.moves(s):
+	case s.trouble != "" && !w.moves(s): // what could not be applied may be what moves the traffic
+		return true
+	case s.looked && s.state.Stable.Ready:
+		return false
+	case w.moves(s):
 		return true
 	}
 	return s.before.Version != "" && s.want.Stable == nil
@@ -298,7 +302,7 @@ func (w *pass) settle() {
 		s := &w.stages[n]
 		before := w.memory.settled[s.spec.Name]
 		switch {
-		case s.trouble != "" || s.settles == "":
+		case s.err != nil || s.trouble != "" || s.settles == "":
 			delete(w.memory.settled, s.spec.Name)
 		default:
 			w.memory.settled[s.spec.Name] = s.settles
@@ -307,7 +311,7 @@ func (w *pass) settle() {
 			w.look(w.now) // it is looked at how that is
 		}
 		w.memory.trouble[s.spec.Name] = s.trouble
-		if s.trouble == "" && s.settles == "" && !empty(s.want) {
+		if s.err == nil && s.trouble == "" && s.settles == "" && !empty(s.want) {
 			w.memory.trouble[s.spec.Name] = "what is there is brought to where it can begin"
 		}
 		if w.moves(*s) && s.trouble == "" && w.unproven(*s) {
@@ -340,11 +344,12 @@ func (w *pass) examine(ctx context.Context) {
 		}
 		if !s.looked {
 			if s.err = w.lookAt(ctx, s, s.want); s.err != nil {
+				w.look(w.now.Add(awaitRetry))
 				continue
 			}
 		}
-		note(w.memory.unready, s.spec.Name, !s.state.Stable.Ready, w.now)
-		note(w.memory.down, s.spec.Name, !s.state.Stable.Up, w.now)
+		w.note(w.memory.unready, *s, !s.state.Stable.Ready, s.before.Phase == v1alpha1.StageUnhealthy)
+		w.note(w.memory.down, *s, !s.state.Stable.Up, s.before.Version != "" && s.before.Since == nil)
 		if since, is := w.memory.unready[s.spec.Name]; is {
 			w.look(notYet(since.Add(serving.Settle), w.now))
 		}
@@ -359,12 +364,17 @@ func (w *pass) suspicious(s stage) bool {
 	})
 }
 
-// note keeps since when something is so.
-func note(since map[string]time.Time, of string, is bool, now time.Time) {
-	if _, known := since[of]; is && !known {
-		since[of] = now
-	} else if !is {
-		delete(since, of)
+// note keeps since when something of a stage is so. Where the status says that it was already, as after
+// a restart, it is so for longer than a moment.
+func (w *pass) note(since map[string]time.Time, s stage, is, was bool) {
+	_, known := since[s.spec.Name]
+	switch {
+	case !is:
+		delete(since, s.spec.Name)
+	case !known && was:
+		since[s.spec.Name] = w.now.Add(-serving.Settle)
+	case !known:
+		since[s.spec.Name] = w.now
 	}
 }
 

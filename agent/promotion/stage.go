@@ -88,7 +88,7 @@ func (w *pass) goOn(ctx context.Context, s *stage) error {
 	if err := w.ask(ctx, s); err != nil {
 		return err
 	}
-	if s.newest == nil {
+	if s.newest == nil || w.layout == "" { // without a way to serve, nothing goes on and nothing is turned back
 		return nil
 	}
 	if err := w.observe(ctx, s); err != nil {
@@ -105,7 +105,7 @@ func (w *pass) ask(ctx context.Context, s *stage) error {
 		return w.withdraw(ctx, s)
 	}
 	found, problem := w.versions.find(version)
-	note(w.memory.unknown, s.spec.Name, found == nil, w.now)
+	w.note(w.memory.unknown, *s, found == nil, s.before.Phase == v1alpha1.StageHeld)
 	if found == nil {
 		s.problem = problem
 		if s.early = !w.lasts(w.memory.unknown, s.spec.Name); s.early { // a commit brings both, one after the other

@@ -118,25 +118,26 @@ func (w *pass) statusOf(s stage) v1alpha1.StageStatus {
 			now.Digest = a.Digest
 		}
 	}
-	if s.looked && s.state.URL != "" {
+	if now.Version == "" && s.want.Stable == nil && before.Version != "" && s.spec.Version != "" { // on no record, and there
+		now.Version, now.Digest, now.Namespace, now.Layout = before.Version, before.Digest, before.Namespace, before.Layout
+		now.Promotion = cmp.Or(now.Promotion, before.Promotion)
+	}
+	if s.looked && s.state.URL != "" && now.Namespace == s.namespace && now.Layout == w.layout {
 		now.URL = s.state.URL
 	}
 	if now.Version == "" {
-		now.URL = ""
+		now.URL, now.Layout = "", ""
 	}
 	unhealthy := ""
 	switch {
 	case now.Version == "":
-		now.Layout = ""
 	case s.trouble != "":
 		unhealthy = s.trouble
 	case w.lasts(w.memory.unready, s.spec.Name):
 		unhealthy = cmp.Or(s.state.Stable.Message, "it is not ready")
-	case w.moves(s) && w.unproven(s):
-		unhealthy = fmt.Sprintf("by %s in %s, until it is ready by %s in %s: %s", before.Layout, before.Namespace, w.layout, s.namespace, cmp.Or(s.state.Stable.Message, "it has not been seen yet"))
 	}
 	now.Phase, now.Message = w.phase(s, now, unhealthy)
-	if s.newest != nil && (now.Phase == v1alpha1.StagePromoting || now.Phase == v1alpha1.StageHeld) && s.newest.Spec.Version != now.Version {
+	if s.newest != nil && s.newest.Spec.Version != now.Version && (!s.newest.Status.Phase.Ended() || s.newest.Status.Phase.Held() && !s.newest.Status.Released) {
 		now.Candidate, now.Traffic = s.newest.Spec.Version, s.want.Traffic
 	}
 	now.Metric = w.metric(now)
@@ -200,6 +201,8 @@ func (w *pass) phase(s stage, now v1alpha1.StageStatus, unhealthy string) (v1alp
 		return v1alpha1.StageHeld, s.newest.Status.Message
 	case now.Version != s.spec.Version: // the next pass asks for it
 		return v1alpha1.StagePromoting, s.spec.Version + " is new"
+	case unhealthy == "" && w.moves(s) && w.unproven(s):
+		return v1alpha1.StagePromoting, fmt.Sprintf("%s serves by %s in %s until it is ready by %s in %s: %s", now.Version, s.before.Layout, s.before.Namespace, w.layout, s.namespace, cmp.Or(s.state.Stable.Message, "it has not been seen yet"))
 	case unhealthy != "":
 		return v1alpha1.StageUnhealthy, now.Version + " serves, but " + unhealthy
 	}

@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"context"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -10,15 +11,17 @@ import (
 const defaultHistory = 10
 
 // tidy removes Promotions that are older than spec.historyLimit keeps. The newest stays: what
-// serves is on it. Those of stages that are gone go too.
+// serves is on it. Those of stages that are gone go too, unless one that is there may be such a stage
+// with another name and has no record yet.
 func (w *pass) tidy(ctx context.Context) {
 	limit := int(w.model.Spec.HistoryLimit)
 	if limit == 0 {
 		limit = defaultHistory
 	}
+	failed := slices.ContainsFunc(w.stages, func(s stage) bool { return s.err != nil })
 	for stage, all := range w.promotions {
 		keep := limit
-		if !w.has(stage) {
+		if !w.has(stage) && !failed {
 			keep = 0
 		}
 		for n := range all {

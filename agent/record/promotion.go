@@ -121,6 +121,9 @@ func (p *Promotions) Write(ctx context.Context, before, after *v1alpha1.Promotio
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := p.Client.Status().Patch(ctx, after, patch, client.FieldOwner(v1alpha1.FieldManager)); err != nil {
+		if apierrors.IsNotFound(err) {
+			p.Gone(before)
+		}
 		return nil, err
 	}
 	p.keep(after)

@@ -241,7 +241,7 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		versions.Looked(v)
 		models.Wake(controller.ModelOf(v))
 	}
-	git := &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}}
+	git := &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}, Read: models.Wake}
 	models.Promoter = &promotion.Promoter{
 		Cluster:     target,
 		Inventories: inventories,

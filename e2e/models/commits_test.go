@@ -404,9 +404,15 @@ func publicKey(t *testing.T, key string) string {
 	return string(line)
 }
 
-// sign commits the file of the Model with a signature, as a person does from a work tree, and has
-// the agent look.
+// sign commits the file of the Model with a signature, and has the agent look.
 func (h *house) sign(message, key string) {
+	h.T.Helper()
+	h.signed(message, key)
+	h.Ask("platform")
+}
+
+// signed commits the file of the Model with a signature, as a person does from a work tree.
+func (h *house) signed(message, key string) {
 	h.T.Helper()
 	work := filepath.Join(h.T.(*testing.T).TempDir(), "work")
 	run := func(arguments ...string) {
@@ -422,5 +428,4 @@ func (h *house) sign(message, key string) {
 	}
 	run("-C", work, "commit", "-q", "-S", "--allow-empty", "-a", "-m", message)
 	run("-C", work, "push", "-q", "origin", "HEAD:main")
-	h.Ask("platform")
 }

@@ -2,6 +2,9 @@ package models_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -11,12 +14,17 @@ import (
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	"github.com/sluice-dev/sluice/e2e/kserve"
+	"github.com/sluice-dev/sluice/e2e/rig"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 )
 
 // losses are the Deployments, Services and InferenceServices that were deleted, in their order, with
@@ -152,6 +160,36 @@ func TestRecordsAreDeleted(t *testing.T) {
 	h.went(lost, "Deployment fraud/fraud-v8", "Deployment fraud/fraud-v9")
 }
 
+// The records of what serves are deleted when its ModelVersion has left Git too. Nobody can say any more
+// what it was; it stays until another version is ready.
+func TestNothingIsKnownOfWhatServes(t *testing.T) {
+	h := routedHouse(t, stepwise, "v8")
+	h.begin()
+	h.serves("production", "v7")
+	lost := h.losses()
+	const list = "models/versions/kustomization.yaml"
+	h.files[list] = strings.Replace(h.files[list], "- fraud-v7.yaml\n", "", 1)
+	h.push("fraud: v7 is not registered any more")
+	h.Eventually("there is no ModelVersion v7", func() (bool, string) {
+		return h.Get("sluice.dev/v1alpha1", "ModelVersion", h.Namespace, "fraud-v7") == nil, "it is there"
+	})
+	if err := h.Client.DeleteAllOf(context.Background(), &v1alpha1.Promotion{}, client.InNamespace(h.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	s := h.await("production", "it says what is wrong", func(s v1alpha1.StageStatus) bool {
+		return s.Phase == v1alpha1.StageHeld && strings.Contains(s.Message, "no ModelVersion v7")
+	})
+	h.look()
+	if s.Version != "v7" || len(lost.list()) > 0 || len(h.promotions("production")) > 0 {
+		t.Errorf("production: %+v; deleted was %v", s, lost.list())
+	}
+	h.set("production", "v8")
+	h.push("fraud: v8 to production")
+	h.serves("production", "v8")
+	h.nothingLeft("v7")
+	h.went(lost, "Deployment fraud/fraud-v7", "Deployment fraud/fraud-v8")
+}
+
 // A stage gets another name, then another namespace; then the Model gets another template. What
 // serves does so until what is wanted instead is ready.
 func TestWhatServesMoves(t *testing.T) {
@@ -265,10 +303,10 @@ func TestWithdrawn(t *testing.T) {
 	h.nothingLeft("v7")
 }
 
-// Somebody who may write the Model has it ask for a version that no commit asks for, with the mark of
-// a commit that was approved. That commit approves what it says, and nothing else.
+// An approval is of what the signed commit changes. Other commits beside it make no difference; and where
+// somebody who may write the Model has it ask for a version that no commit asks for, no commit approves it.
 func TestApprovalIsOfWhatTheCommitSays(t *testing.T) {
-	h := routedHouse(t, stepwise, "v8")
+	h := routedHouse(t, stepwise, "v8", "v9", "v10")
 	ana := newKey(t, "ana@example.com")
 	h.Create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "reviewers"}, StringData: map[string]string{"keys": publicKey(t, ana)}})
 	h.edit("    rollout:\n", "    gates: [{name: reviewed, approval: {keysSecretRef: {name: reviewers}}}]\n    rollout:\n")
@@ -280,14 +318,96 @@ func TestApprovalIsOfWhatTheCommitSays(t *testing.T) {
 	})
 	h.StartAgent("--allow-loopback-checks")
 	h.serves("production", "v7")
+	// An unsigned commit that has nothing to do with it comes along: the approval counts.
+	h.set("production", "v9")
+	h.signed("fraud: v9 to production", ana)
+	h.Push(h.repo, gitserver.Change{Message: "notes", Files: files{"README.md": "# Platform\n"}})
+	h.Ask("platform")
+	h.serves("production", "v9")
+
+	// And a signed one that has nothing to do with an unsigned one approves nothing.
+	h.set("production", "v10")
+	h.Push(h.repo, gitserver.Change{Message: "fraud: v10 to production", Files: h.files})
+	h.signed("nothing to do with it", ana)
+	h.Ask("platform")
+	s := h.await("production", "it waits for an approval", func(s v1alpha1.StageStatus) bool {
+		return s.Candidate == "v10" && strings.Contains(s.Message, "is not signed")
+	})
+	t.Log(s.Message)
+
+	// Somebody changes the Model.
 	m := h.model()
 	h.Update(m, func() { m.Spec.Stages[0].Version = "v8" })
-	s := h.await("production", "it waits for an approval", func(s v1alpha1.StageStatus) bool { return strings.Contains(s.Message, "says v7 for production") })
+	s = h.await("production", "it waits for an approval", func(s v1alpha1.StageStatus) bool { return strings.Contains(s.Message, "says v10 for production") })
 	t.Log(s.Message)
-	if s.Version != "v7" || h.Get("apps/v1", "Deployment", "fraud", "fraud-v8") != nil {
+	if s.Version != "v9" || h.Get("apps/v1", "Deployment", "fraud", "fraud-v8") != nil {
 		t.Errorf("production: %+v", s)
 	}
 	h.set("production", "v8")
 	h.sign("fraud: v8 to production", ana)
 	h.serves("production", "v8")
+}
+
+// Records are the agent's: others cannot write them, whatever their rights, and can do all else.
+func TestRecordsAreTheAgents(t *testing.T) {
+	h := newHouse(t, cluster.Options{})
+	content, err := os.ReadFile(filepath.Join(rig.Root(t), "manifests/install/records.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range strings.Split(string(content), "\n---\n") {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		h.Create(o)
+	}
+	const agent = "system:serviceaccount:sluice-system:sluice-agent"
+	h.Create(&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "everything"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "ana"}, {APIGroup: rbacv1.GroupName, Kind: "User", Name: agent}}})
+	as := func(user string) client.Client {
+		t.Helper()
+		config := rest.CopyConfig(h.Cluster.Config())
+		config.Impersonate.UserName = user
+		c, err := client.New(config, client.Options{Scheme: h.Client.Scheme()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	promotion := func(number int64) *v1alpha1.Promotion {
+		return &v1alpha1.Promotion{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: fmt.Sprintf("fraud.production.%d", number)},
+			Spec: v1alpha1.PromotionSpec{Model: "fraud", Stage: "production", Version: "v8", Artifact: v1alpha1.ServedArtifact{URI: "pvc://models/fraud"}, Number: number, Request: "mine"}}
+	}
+	n := int64(0)
+	h.Eventually("ana is refused", func() (bool, string) {
+		n++
+		err := as("ana").Create(context.Background(), promotion(n))
+		return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "ana must not write this: it is a record of the agent"), fmt.Sprint(err)
+	})
+	own := promotion(1000)
+	if err := as(agent).Create(context.Background(), own); err != nil {
+		t.Fatal(err)
+	}
+	own.Status.Phase = v1alpha1.PromotionSucceeded
+	if err := as("ana").Status().Update(context.Background(), own.DeepCopy()); !apierrors.IsForbidden(err) {
+		t.Errorf("ana writes the status of a Promotion: %v", err)
+	}
+	if err := as(agent).Status().Update(context.Background(), own); err != nil {
+		t.Error(err)
+	}
+	m := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "mine"}}
+	m.Spec.Serving.Deployment = &v1alpha1.DeploymentServing{Port: 80}
+	m.Spec.Serving.Deployment.Template.Raw = []byte(`{"template": {"spec": {"containers": [{"name": "server", "image": "x"}]}}}`)
+	m.Spec.Stages = []v1alpha1.Stage{{Name: "production"}}
+	if err := as("ana").Create(context.Background(), m); err != nil {
+		t.Fatalf("ana cannot write a Model: %v", err)
+	}
+	m.Status.Summary = "production v8"
+	if err := as("ana").Status().Update(context.Background(), m); !apierrors.IsForbidden(err) {
+		t.Errorf("ana writes the status of a Model: %v", err)
+	}
+	if err := as("ana").Delete(context.Background(), own); err != nil {
+		t.Errorf("ana cannot delete a Promotion: %v", err)
+	}
 }
