@@ -5,6 +5,8 @@
 //
 //	MODEL_URI    the artifact: s3://bucket/prefix/ or file:///path/, in which model.json is, or
 //	             the address of that file itself
+//	MODEL_DIGEST of the artifact, as ModelVersions have it: sha256:…; what has another one is not
+//	             served. Without it, whatever is there is
 //	MODEL_NAME   what the model is called in requests; model by default
 //	ADDRESS      to listen on; :8080 by default
 //	DRAIN        how long it goes on serving after SIGTERM; 5s by default

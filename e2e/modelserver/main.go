@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 	}
 	log.Printf("listening on %s, loading %s", listener.Addr(), uri)
 	s := newServer(variable("MODEL_NAME", "model"))
-	return s.serve(ctx, listener, uri, func() {
+	return s.serve(ctx, listener, source{uri, os.Getenv("MODEL_DIGEST")}, func() {
 		log.Printf("draining for %s", drain)
 		time.Sleep(drain)
 	})

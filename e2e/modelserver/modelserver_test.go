@@ -59,7 +59,7 @@ func start(t *testing.T, uri string) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{url: "http://" + listener.Addr().String(), stop: stop, drain: make(chan struct{}), ended: make(chan error, 1)}
 	go func() {
-		r.ended <- newServer("fraud").serve(ctx, listener, uri, func() { <-r.drain })
+		r.ended <- newServer("fraud").serve(ctx, listener, source{uri: uri}, func() { <-r.drain })
 	}()
 	t.Cleanup(stop)
 	return r
@@ -197,6 +197,36 @@ func TestBadArtifacts(t *testing.T) {
 	} {
 		if err := <-start(t, uri).ended; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %q, have %v", uri, want, err)
+		}
+	}
+}
+
+// TestDigest has the digests that `sha256sum` and `sluice model digest` print of an artifact.
+func TestDigest(t *testing.T) {
+	const content = `{"version": "v8", "weights": [3]}`
+	const (
+		file      = "sha256:051dbced68206bcdeec55c3f6080455817569ccb101d9ee1464eba746b47f2f0"
+		directory = "sha256:58f5e7a3146240ebe45a2a7ac7a53b7104562d093b7ea0d7527e93cc43f81249"
+	)
+	uri := artifact(t, content)
+	for _, c := range []struct {
+		source
+		served bool
+	}{
+		{source{uri, directory}, true},
+		{source{strings.TrimSuffix(uri, "/"), directory}, true},
+		{source{uri + "model.json", file}, true},
+		{source{uri, file}, false},
+		{source{uri + "model.json", directory}, false},
+		{source{artifact(t, content+" "), directory}, false},
+		{source{artifact(t, content+" "), ""}, true},
+	} {
+		m, err := c.load(t.Context())
+		switch {
+		case c.served && (err != nil || m.Version != "v8"):
+			t.Errorf("%v: %v, %v", c.source, m, err)
+		case !c.served && (err == nil || !strings.Contains(err.Error(), "and MODEL_DIGEST is "+c.digest+": it is not what was registered")):
+			t.Errorf("%v: %v, %v", c.source, m, err)
 		}
 	}
 }
@@ -377,10 +407,11 @@ func TestProcess(t *testing.T) {
 	for variable, want := range map[string]string{
 		"DRAIN=soon":                "modelserver: DRAIN is no duration such as 5s",
 		"MODEL_URI=file:///nowhere": "modelserver: loading file:///nowhere: open /nowhere/model.json: no such file or directory",
+		"MODEL_DIGEST=sha256:0":     "and MODEL_DIGEST is sha256:0: it is not what was registered",
 		"ADDRESS=127.0.0.1:x":       "modelserver: listen tcp",
 	} {
 		command := exec.Command(os.Args[0])
-		command.Env = append(os.Environ(), "ADDRESS=127.0.0.1:0", "MODEL_URI=file:///somewhere", variable)
+		command.Env = append(os.Environ(), "ADDRESS=127.0.0.1:0", "MODEL_URI="+artifact(t, `{"version": "v8", "weights": [3]}`), variable)
 		output, err := command.CombinedOutput()
 		if err == nil || !strings.Contains(string(output), want) {
 			t.Errorf("%s: %v\n%s", variable, err, output)

@@ -80,7 +80,7 @@ func TestObjectStore(t *testing.T) {
 		"s3://models/fraud/v7/model.json": "v7",
 		"s3://models/" + odd:              "odd",
 	} {
-		if m, err := load(t.Context(), uri); err != nil || m.Version != want {
+		if m, err := (source{uri: uri}).load(t.Context()); err != nil || m.Version != want {
 			t.Errorf("%s: %+v, %v", uri, m, err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestObjectStore(t *testing.T) {
 		"s3://models/fraud/v8/": "the object store answers 404 Not Found: ",
 		"s3://nowhere/v8/":      "the object store answers 404 Not Found: ",
 	} {
-		if _, err := load(t.Context(), uri); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := (source{uri: uri}).load(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestObjectStore(t *testing.T) {
 		if key == "" {
 			t.Setenv("AWS_ACCESS_KEY_ID", "")
 		}
-		if _, err := load(t.Context(), "s3://models/fraud/v7/"); err == nil || !strings.Contains(err.Error(), "the object store answers 403 Forbidden") {
+		if _, err := (source{uri: "s3://models/fraud/v7/"}).load(t.Context()); err == nil || !strings.Contains(err.Error(), "the object store answers 403 Forbidden") {
 			t.Errorf("with the key %q: %v", key, err)
 		}
 	}

@@ -44,11 +44,11 @@ const endTimeout = 20 * time.Second
 
 // serve loads the model and serves until ctx ends; then it goes on until drain returns and all
 // requests have been answered.
-func (s *server) serve(ctx context.Context, listener net.Listener, uri string, drain func()) error {
+func (s *server) serve(ctx context.Context, listener net.Listener, from source, drain func()) error {
 	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
-	m, err := load(ctx, uri)
+	m, err := from.load(ctx)
 	if err != nil {
 		return errors.Join(err, web.Close())
 	}

@@ -1,9 +1,6 @@
 package node_test
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,33 +9,19 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/e2e/gitserver"
-	"github.com/sluice-dev/sluice/e2e/node"
 )
 
-func TestMain(m *testing.M) { os.Exit(node.Main(m.Run, "./cmd/sluice")) }
-
-// The objects of the story, and the account that the agent's Pod runs under.
+// The namespace of the story, and its accounts.
 const (
-	system   = "sluice-system"
 	team     = "team"
-	account  = "system:serviceaccount:sluice-system:sluice-agent"
 	deployer = "system:serviceaccount:team:deployer"
 	nobody   = "system:serviceaccount:team:default" // as far as rights go
 )
 
-// TestAgentInACluster is the way of someone who tries Sluice in a cluster of theirs: image,
+// agentInACluster is the way of someone who tries Sluice in a cluster of theirs: image,
 // install, a repository, an overlay, and a Pod that goes away.
-func TestAgentInACluster(t *testing.T) {
-	s := begin(t)
-
-	s.step("the image of make image is imported")
-	image := filepath.Join(t.TempDir(), "sluice.tar")
-	s.must(node.BuildImage(t.Context(), image))
-	s.must(s.node.Import(t.Context(), image))
-
-	s.step("kubectl apply -k manifests/install; the Pod gets Ready")
-	s.kubectl("apply", "-k", "../../manifests/install")
-	s.rolledOut()
+func agentInACluster(t *testing.T, s *story) {
+	s.install()
 	s.wantUnprivileged()
 
 	s.step("its probes and metrics answer, metrics by the Service too")
@@ -51,7 +34,8 @@ func TestAgentInACluster(t *testing.T) {
 
 	s.step("a Repository over HTTPS, with a password and an authority of its own")
 	s.commit("one", "hello")
-	s.apply(fmt.Sprintf(objects, indent(string(s.git.CA)), s.repository.URL))
+	s.tenant()
+	s.apply(overlays)
 	s.wait("repository/platform", "condition=Ready")
 
 	s.step("an Overlay is applied in the name of its account, and its Pod runs")
@@ -92,40 +76,8 @@ func TestAgentInACluster(t *testing.T) {
 	}
 }
 
-// objects are what a user applies: a team with an account for its overlays.
-const objects = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: team}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: deployer, namespace: team}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: deployer, namespace: team}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
-subjects: [{kind: ServiceAccount, name: deployer, namespace: team}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: git, namespace: team}
-stringData:
-  username: agent
-  password: correct horse
-  ca.crt: |
-%s
----
-apiVersion: sluice.dev/v1alpha1
-kind: Repository
-metadata: {name: platform, namespace: team}
-spec:
-  url: %s
-  ref: {branch: main}
-  interval: 1s
-  secretRef: {name: git}
----
+// overlays are what a user applies besides the tenant.
+const overlays = `
 apiVersion: sluice.dev/v1alpha1
 kind: Overlay
 metadata: {name: web, namespace: team}
@@ -143,10 +95,6 @@ spec:
   path: bare
   targetNamespace: team
 `
-
-func indent(text string) string {
-	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
-}
 
 // files are what the repository holds. The Deployment runs an image that the node has.
 func files(greeting string) map[string]string {
@@ -168,79 +116,6 @@ spec:
 	}
 }
 
-// story is one test as it is told.
-type story struct {
-	t          *testing.T
-	node       *node.Node
-	git        *gitserver.Server
-	repository *gitserver.Repo
-	began      time.Time
-}
-
-// begin starts a node and a Git server that Pods reach.
-func begin(t *testing.T) *story {
-	if err := node.Unavailable(); err != nil {
-		t.Skip(err)
-	}
-	s := &story{t: t, began: time.Now()}
-	var err error
-	s.node, err = node.Start(t.Context())
-	s.must(err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			s.explain()
-		}
-		if err := s.node.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.git, err = gitserver.Start(gitserver.Options{
-		Address: node.Address,
-		Access:  gitserver.Access{Username: "agent", Password: "correct horse"},
-		TLS:     &gitserver.TLS{},
-	})
-	s.must(err)
-	t.Cleanup(func() { _ = s.git.Close() })
-	s.repository, err = s.git.Create("ml/platform")
-	s.must(err)
-	return s
-}
-
-func (s *story) must(err error) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *story) step(what string) {
-	s.t.Logf("%5.1f s  %s", time.Since(s.began).Seconds(), what)
-}
-
-func (s *story) kubectl(arguments ...string) string {
-	s.t.Helper()
-	output, err := s.node.Kubectl(s.t.Context(), arguments...)
-	s.must(err)
-	return strings.TrimSpace(output)
-}
-
-func (s *story) apply(manifests string) {
-	s.t.Helper()
-	_, err := s.node.KubectlStdin(s.t.Context(), strings.NewReader(manifests), "apply", "-f", "-")
-	s.must(err)
-}
-
-func (s *story) wait(object, condition string) {
-	s.t.Helper()
-	s.kubectl("wait", "--for=create", object, "-n", team, "--timeout=2m")
-	s.kubectl("wait", "--for="+condition, object, "-n", team, "--timeout=2m")
-}
-
-func (s *story) rolledOut() {
-	s.t.Helper()
-	s.kubectl("rollout", "status", "deployment/sluice-agent", "-n", system, "--timeout=2m")
-}
-
 func (s *story) message(object string) string {
 	s.t.Helper()
 	return s.kubectl("get", object, "-n", team, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].message}`)
@@ -256,44 +131,6 @@ func (s *story) commit(message, greeting string) {
 	s.t.Helper()
 	_, err := s.repository.Commit(gitserver.Change{Message: message, Files: files(greeting)})
 	s.must(err)
-}
-
-// wantAnswer asks until the answer is 200 and has a part, for ten seconds.
-func (s *story) wantAnswer(url, part string) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
-	defer cancel()
-	for {
-		err := ask(ctx, url, part)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			s.t.Fatalf("%s: %v", url, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func ask(ctx context.Context, url, part string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK || !strings.Contains(string(body), part) {
-		return fmt.Errorf("%s\n%.500s", answer.Status, body)
-	}
-	return nil
 }
 
 // wantUnprivileged looks at the agent from outside its container: the kernel's own account of
@@ -351,19 +188,4 @@ func (s *story) wantNoSurprises() {
 	if own == 0 || impersonated == 0 {
 		s.t.Error("want both")
 	}
-}
-
-// explain shows what a person would look at.
-func (s *story) explain() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	for _, command := range []string{
-		"get pods,deployments,repositories,overlays,configmaps -A -o wide",
-		"get events -A",
-		"logs -n " + system + " -l app.kubernetes.io/component=agent --tail=50",
-	} {
-		output, err := s.node.Kubectl(ctx, strings.Fields(command)...)
-		s.t.Logf("kubectl %s: %v\n%s", command, err, output)
-	}
-	s.t.Log(s.node.Logs())
 }

@@ -3,7 +3,7 @@
 // containers run, probes are asked, Services lead somewhere and RBAC holds. It needs Linux,
 // root and some Debian packages, which it installs when they are missing.
 //
-//	func TestMain(m *testing.M) { os.Exit(node.Main(m.Run, "./cmd/sluice")) }
+//	func TestMain(m *testing.M) { os.Exit(node.Main(m.Run, node.Needs{Programs: []string{"./cmd/sluice"}})) }
 //
 //	func TestSomething(t *testing.T) {
 //		if err := node.Unavailable(); err != nil {

@@ -57,20 +57,26 @@ func checkout() (string, error) {
 	}
 }
 
-// compile builds the control plane and compiles everything that images are made of.
-func compile(ctx context.Context, programs []string) error {
+// compile builds the control plane and what else is needed, and compiles everything that images
+// are made of.
+func (n Needs) compile(ctx context.Context) error {
 	if _, err := cluster.Build(ctx, os.Stderr); err != nil {
 		return err
+	}
+	if n.Build != nil {
+		if _, err := n.Build(ctx, os.Stderr); err != nil {
+			return err
+		}
 	}
 	root, err := checkout()
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "./e2e/image", pausePackage}, programs...)...)
+	command := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "./e2e/image", pausePackage}, n.Programs...)...)
 	command.Dir = root
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("compiling %v: %w\n%s", programs, err, output)
+		return fmt.Errorf("compiling %v: %w\n%s", n.Programs, err, output)
 	}
 	return nil
 }

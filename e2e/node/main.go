@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,10 +33,17 @@ var errUnavailable = errors.New("no real node: TestMain has to call node.Main")
 // Unavailable tells why a real node cannot run here. It is nil where one can.
 func Unavailable() error { return errUnavailable }
 
-// Main runs the tests on a machine of their own and returns the exit code. Programs are the
-// main packages of this module that the tests make images of: the modules they need can be
-// downloaded before the tests start, and no more then.
-func Main(tests func() int, programs ...string) int {
+// Needs are what the tests need that is built from modules: these can be downloaded before the
+// tests start, and no more then.
+type Needs struct {
+	// Programs are the main packages of this module that the tests make images of.
+	Programs []string
+	// Build builds what else they start, into the cache; nil for nothing.
+	Build func(ctx context.Context, progress io.Writer) (string, error)
+}
+
+// Main runs the tests on a machine of their own and returns the exit code.
+func Main(tests func() int, needs Needs) int {
 	switch os.Getenv(stageVariable) {
 	case stageProbe:
 		return probe()
@@ -52,7 +60,7 @@ func Main(tests func() int, programs ...string) int {
 		errUnavailable = fmt.Errorf("no real node: %w", err)
 		return tests()
 	}
-	code, err := m.run(ctx, programs)
+	code, err := m.run(ctx, needs)
 	if errors.Is(err, errImpossible) {
 		errUnavailable = err
 		return tests()
@@ -68,7 +76,7 @@ func Main(tests func() int, programs ...string) int {
 var errImpossible = errors.New("no real node")
 
 // run has the tests run in namespaces, and removes what is left of them.
-func (m machine) run(ctx context.Context, programs []string) (code int, err error) {
+func (m machine) run(ctx context.Context, needs Needs) (code int, err error) {
 	defer func() { err = errors.Join(err, m.remove()) }()
 	code, err = m.enter(stageProbe)
 	if err != nil {
@@ -80,7 +88,7 @@ func (m machine) run(ctx context.Context, programs []string) (code int, err erro
 	if err := install(ctx, os.Stderr); err != nil {
 		return 1, fmt.Errorf("%w: %w", errImpossible, err)
 	}
-	if err := compile(ctx, programs); err != nil {
+	if err := needs.compile(ctx); err != nil {
 		return 1, err
 	}
 	before := look()
