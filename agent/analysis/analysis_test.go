@@ -167,7 +167,7 @@ func TestWrongSpecs(t *testing.T) {
 		{prometheus(func(a *v1alpha1.Analysis) { a.Min = "NaN" }), `min is "NaN", which is no decimal number`},
 		{prometheus(func(a *v1alpha1.Analysis) { a.Min, a.Max = "2", "1" }), "min is 2 and max is 1, so that no value is right: correct one of them"},
 		{prometheus(func(a *v1alpha1.Analysis) { a.Success = "value <" }), "success: the expression does not compile at 1:8"},
-		{prometheus(func(a *v1alpha1.Analysis) { a.Failure = "candidate.metrics.auc > 1" }), "failure: the expression does not compile at 1:1: undeclared reference to 'candidate'"},
+		{prometheus(func(a *v1alpha1.Analysis) { a.Failure = "candidate.metrics.auc > 1" }), "failure: the expression does not compile at 1:1: there is no candidate"},
 		{prometheus(func(a *v1alpha1.Analysis) { a.Failure = "value" }), "failure: the expression gives a number"},
 	} {
 		if err := Validate(c.spec); err == nil || !strings.HasPrefix(err.Error(), c.want) {

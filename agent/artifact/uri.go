@@ -70,7 +70,7 @@ func (at *location) read(uri string) string {
 		return "the URI has control characters: write it anew"
 	case strings.ContainsAny(rest, "?#"):
 		return "the URI has a query or a fragment (? or #): credentials go into a Secret, and versions into the path"
-	case strings.Contains(rest, "@") && scheme != "oci":
+	case strings.Contains(rest, "@") && scheme != "oci", scheme == "oci" && userInfo(rest):
 		return "the URI must not have credentials or any other @ in it: credentials go into the Secret that spec.artifact.secretRef names"
 	}
 	at.scheme = scheme
@@ -94,6 +94,13 @@ func (at *location) read(uri string) string {
 		return "this is no name of a bucket: check how it is written"
 	}
 	return ""
+}
+
+// userInfo tells whether what comes before the registry of an image is a user. A digest has no
+// slash behind its @.
+func userInfo(image string) bool {
+	_, after, found := strings.Cut(image, "@")
+	return found && strings.Contains(after, "/")
 }
 
 // bucketName is what all three kinds of stores take between them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -258,7 +259,7 @@ func managerName(message string) string {
 func brief(err error) string {
 	const most = 600
 	text := undiffed(err.Error())
-	for _, c := range changing {
+	for _, c := range slices.Concat(changing, telling, clumsy) {
 		text = c.pattern.ReplaceAllString(text, c.by)
 	}
 	if len(text) > most {
@@ -267,11 +268,26 @@ func brief(err error) string {
 	return text
 }
 
-// changing is what is different at every try.
-var changing = []struct {
+// replaced is what is said in other words.
+type replaced struct {
 	pattern *regexp.Regexp
 	by      string
-}{
+}
+
+// telling is what may be secret in a URL that is refused: the API server repeats it.
+var telling = []replaced{
+	{regexp.MustCompile(`(://)[^\s"]*@`), "$1…@"},
+	{regexp.MustCompile(`(Invalid value: "[^\s"?#]*://[^\s"?#]*[?#])[^"]+`), "$1…"},
+}
+
+// clumsy is what is not said for people.
+var clumsy = []replaced{
+	{regexp.MustCompile(`, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation`), ""},
+	{regexp.MustCompile(`: expected string, got &value\.valueUnstructured\{Value:([^}]*)\}`), " is $1, and has to be a string: put it in quotes"},
+}
+
+// changing is what is different at every try.
+var changing = []replaced{
 	{regexp.MustCompile(`[^\s"]+:\d+->`), ""},                                   // our end of a connection, and its port
 	{regexp.MustCompile(`LastStreamID=\d+, `), ""},                              // of a connection that is closed
 	{regexp.MustCompile(`: current time \S+ is (before|after)`), ": now is $1"}, // a certificate has expired

@@ -42,6 +42,12 @@ func TestRefusals(t *testing.T) {
 		says   []string
 		hushes []string
 	}{
+		{"credentials in a URL", invalid(`ModelVersion.sluice.dev "m"`, "spec.artifact.uri", `Invalid value: "s3://key:hun/ter2@models/m": it is refused`), agent.Invalid, []string{`"s3://…@models/m": it is refused`}, []string{"hun", "ter2"}},
+		{"a signature in a URL", invalid(`Model.sluice.dev "m"`, "spec.url", `Invalid value: "https://a/b?sig=hunter2": it is refused`), agent.Invalid, []string{`"https://a/b?…": it is refused`}, []string{"hunter2"}},
+		{"a number in place of a string", errors.New(`failed to create typed patch object (a/m; sluice.dev/v1alpha1, Kind=ModelVersion): .spec.metrics.auc: expected string, got &value.valueUnstructured{Value:0.9}`),
+			agent.Invalid, []string{".spec.metrics.auc is 0.9, and has to be a string: put it in quotes"}, []string{"valueUnstructured"}},
+		{"a field that is missing", invalid(`Model.sluice.dev "m"`, "spec.a", "Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"),
+			agent.Invalid, []string{"spec.a: Required value"}, []string{"some validation rules"}},
 		{"deployment's selector", invalid(`Deployment.apps "d"`, "spec.selector", `Invalid value: {"matchLabels":{"a":"c"}}: field is immutable`),
 			agent.Immutable, []string{"spec.selector: field is immutable: give the object a new name", "replace"}, []string{"matchLabels"}},
 		{"pod's fields", invalid(`Pod "p"`, "spec", "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.tolerations` (only additions to existing tolerations)\n@@ -102,7 +102,13 @@\n    \"WorkingDir\": \"\",\n+     \"Value\": \"b\",\n"),

@@ -3,6 +3,7 @@ package expression
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -148,6 +149,17 @@ func (l *Language) compile(text string) (*Expression, error) {
 	return &Expression{checked: checked.NativeRep(), counted: counted, recorded: recorded, numbers: numbers}, nil
 }
 
+// plain is what CEL says of mistakes that are often made, and what that means to people.
+var plain = []struct {
+	said  *regexp.Regexp
+	meant string
+}{
+	{regexp.MustCompile(`^mismatched input '<EOF>'$`), "it ends where something has to follow: complete it"},
+	{regexp.MustCompile(`^undeclared reference to '_?([^'_]+)_?'$`), "there is no $1: mend its spelling, or use what there is"},
+	{regexp.MustCompile(`^undefined field '([^']+)'$`), "there is no field $1: mend its spelling, or use one that there is"},
+	{regexp.MustCompile(`^found no matching overload for '_([^a-z_]+)_' applied to '\(([^,]+), ([^,]+)\)'$`), "$1 does not go between a $2 and a $3: give it two of one kind"},
+}
+
 // complaint is the first error of a compilation in one sentence, with where it is.
 func complaint(issues *cel.Issues) error {
 	all := issues.Errors()
@@ -160,6 +172,9 @@ func complaint(issues *cel.Issues) error {
 	}
 	message := strings.TrimSuffix(strings.TrimPrefix(first.Message, "Syntax error: "), " (in container '')")
 	message, _, _ = strings.Cut(message, " expecting {") // every token that there is
+	for _, p := range plain {
+		message = p.said.ReplaceAllString(message, p.meant)
+	}
 	if first.Location == common.NoLocation {
 		return fmt.Errorf("the expression does not compile: %s", printable(message))
 	}

@@ -177,7 +177,7 @@ func TestCheck(t *testing.T) {
 
 		{v1alpha1.Gate{}, evidence(), F, "the gate says nothing: give it one of cel, soak, window, freeze, approval and analysis", never},
 		{v1alpha1.Gate{CEL: "true", Soak: &v1alpha1.SoakGate{}, Analysis: &v1alpha1.Analysis{}}, evidence(), F, "the gate has cel and soak and analysis, and may have one kind only: make several gates of it", never},
-		{cel("candidate.metric.auc > 1"), evidence(), F, "the expression does not compile at 1:10: undefined field 'metric'", never},
+		{cel("candidate.metric.auc > 1"), evidence(), F, "the expression does not compile at 1:10: there is no field metric: mend its spelling, or use one that there is", never},
 		{cel("candidate.metrics.auc"), evidence(), F, "the expression gives a number, and has to give true or false: compare it with something", never},
 		{cel(strings.Repeat("\x00\n", 9000)), Evidence{}, F, "the expression is longer than 4096 characters: shorten it", never},
 		{cel("candidate.version == model"), Evidence{}, P, `version of  is "", and "" (the model) is needed`, never},

@@ -52,7 +52,7 @@ func parseURL(text string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("only http and https are asked: write http://host:port/path or https://host/path")
 	case u.User != nil:
-		return nil, errors.New("the URL holds credentials, which everybody sees who sees the object: remove them")
+		return nil, errors.New("it holds credentials, which everybody sees who sees the object: remove them")
 	case slices.ContainsFunc(strings.Split(u.Path, "/"), func(part string) bool { return part == "." || part == ".." }):
 		return nil, errors.New(`the URL has "." or ".." in its path: write the path that is meant`)
 	}

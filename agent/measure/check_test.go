@@ -90,7 +90,7 @@ func TestCheck(t *testing.T) {
 		{v1alpha1.HTTPCheck{URL: s.URL + "/x", Headers: map[string]string{"Host": "a/b c"}}, s.URL + "/x: the header Host is no name of a host: correct it"},
 		{v1alpha1.HTTPCheck{URL: "${service}.svc/x?key=s3cret"}, "fraud-v9.svc/x: this is no URL of a server: write http://host:port/path or https://host/path"},
 		{v1alpha1.HTTPCheck{URL: "http://${modell}?key=s3cret"}, "http://${modell}: ${modell} is no variable: use one of ${model}, ${stage}, ${namespace}, ${version}, ${service}, ${current}, ${currentService}, ${url}, or write $${modell} for the text itself"},
-		{v1alpha1.HTTPCheck{URL: "http://me:s3cret@${service}/"}, "the URL: the URL holds credentials, which everybody sees who sees the object: remove them"},
+		{v1alpha1.HTTPCheck{URL: "http://me:s3cret@${service}/"}, "the URL: it holds credentials, which everybody sees who sees the object: remove them"},
 	} {
 		wantFailure(t, take(c.check), c.want)
 	}

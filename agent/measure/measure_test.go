@@ -425,7 +425,7 @@ func TestCredentials(t *testing.T) {
 func TestBadAddresses(t *testing.T) {
 	m := newMeter(t)
 	for address, want := range map[string]string{
-		"http://me:s3cret@prometheus": "the URL: the URL holds credentials, which everybody sees who sees the object: remove them",
+		"http://me:s3cret@prometheus": "the URL: it holds credentials, which everybody sees who sees the object: remove them",
 		"prometheus:9090":             "prometheus:9090: this is no URL of a server: write http://host:port/path or https://host/path",
 		"http://a/?key=s3cret":        "http://a/: the address has a query: write the server's address alone",
 		"http://a/%2e%2e/":            `http://a/%2e%2e/: the URL has "." or ".." in its path: write the path that is meant`,

@@ -52,9 +52,7 @@ func (w *pass) gates(ctx context.Context, s *stage) (findings []v1alpha1.Finding
 		if before, _ := gate.Check(required[:n], evidence, w.now); notPassed(before) {
 			break // measured is what has passed all gates before
 		}
-		spec := *r.Analysis
-		spec.Name = r.Key()
-		status, due := w.analyses(s, []v1alpha1.Analysis{spec}, w.secretsOf(r))
+		status, due := w.analyses(s, []keyed{{r.Key(), *r.Analysis}}, w.secretsOf(r))
 		analyses = append(analyses, status...)
 		evidence.Analyses[r.Key()] = status[0]
 		if sample.IsZero() || !due.IsZero() && due.Before(sample) {

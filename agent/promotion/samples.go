@@ -90,22 +90,40 @@ func (s *Samples) forget(promotion types.UID) {
 	}
 }
 
+// keyed is an analysis with the name by which it is on record: gates of a policy and of a stage may have
+// analyses of one name.
+type keyed struct {
+	key string
+	v1alpha1.Analysis
+}
+
+// keyedByName are analyses of a rollout, whose names differ.
+func keyedByName(all []v1alpha1.Analysis) []keyed {
+	var list []keyed
+	for _, a := range all {
+		list = append(list, keyed{a.Name, a})
+	}
+	return list
+}
+
 // analyses takes what was sampled into account, and has samples taken that are due. It returns how
 // the analyses are, and when the next sample is due.
-func (w *pass) analyses(s *stage, specs []v1alpha1.Analysis, secrets string) ([]v1alpha1.AnalysisStatus, time.Time) {
+func (w *pass) analyses(s *stage, specs []keyed, secrets string) ([]v1alpha1.AnalysisStatus, time.Time) {
 	var all []v1alpha1.AnalysisStatus
 	var next time.Time
 	p := s.newest
-	for _, spec := range specs {
-		status := v1alpha1.AnalysisStatus{Name: spec.Name, Result: v1alpha1.AnalysisRunning}
+	for _, one := range specs {
+		spec := one.Analysis
+		status := v1alpha1.AnalysisStatus{Name: one.key, Result: v1alpha1.AnalysisRunning}
 		for _, before := range p.Status.Analyses {
-			if before.Name == spec.Name {
+			if before.Name == one.key {
 				status = before
 			}
 		}
-		key := sampleKey{p.UID, p.Status.Phase, p.Status.Step, spec.Name}
+		key := sampleKey{p.UID, p.Status.Phase, p.Status.Step, one.key}
 		if taken, is := w.Samples.collect(key); is {
 			status = analysis.Take(spec, status, taken)
+			status.Name = one.key
 		}
 		all = append(all, status)
 		if status.Result == v1alpha1.AnalysisFailed {

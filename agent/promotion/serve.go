@@ -41,7 +41,44 @@ func (w *pass) wantOf(s stage) serving.Want {
 	if retiring := artifact(asked.Retiring); retiring != nil {
 		want.Retiring = []serving.Version{*retiring}
 	}
+	if w.layout == "Deployment" || w.layout == "SideBySide" { // elsewhere KServe ends what has no traffic
+		want.Retiring = append(want.Retiring, w.draining(s, want)...)
+	}
 	return want
+}
+
+// draining are the versions that have lost their traffic by earlier attempts a moment ago, also where
+// another attempt has begun since.
+func (w *pass) draining(s stage, want serving.Want) []serving.Version {
+	var all []serving.Version
+	running := map[string]bool{}
+	for _, v := range append(want.Retiring, deref(want.Stable), deref(want.Candidate)) {
+		running[v.Name] = true
+	}
+	for n := range w.promotions[s.spec.Name] {
+		p := &w.promotions[s.spec.Name][n]
+		version, until := rollout.Draining(*p, w.now)
+		if version == "" || running[version] {
+			continue
+		}
+		artifact := p.Spec.FromArtifact
+		if version == p.Spec.Version {
+			artifact = stage{newest: p}.artifact()
+		}
+		if v := served(version, artifact); v != nil {
+			running[version] = true
+			all = append(all, *v)
+			w.look(until)
+		}
+	}
+	return all
+}
+
+func deref(v *serving.Version) serving.Version {
+	if v == nil {
+		return serving.Version{}
+	}
+	return *v
 }
 
 // empty tells that nothing is to serve.

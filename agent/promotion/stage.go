@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/rollout"
 	"github.com/sluice-dev/sluice/agent/serving"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,8 +159,11 @@ func (w *pass) answers(p v1alpha1.Promotion, version string, artifact v1alpha1.S
 
 // unservable says why a version cannot be served as the Model says; empty if it can.
 func (w *pass) unservable(s stage, v *v1alpha1.ModelVersion) string {
-	artifact := artifactOf(v)
-	want := serving.Want{Model: w.model.Name, Stage: s.spec.Name, Namespace: s.namespace, Serving: w.model.Spec.Serving, Stable: served(v.Spec.Version, &artifact)}
+	if err := artifact.Check(v.Spec.Artifact.URI); err != nil {
+		return "the artifact of " + v.Spec.Version + ": " + err.Error()
+	}
+	of := artifactOf(v)
+	want := serving.Want{Model: w.model.Name, Stage: s.spec.Name, Namespace: s.namespace, Serving: w.model.Spec.Serving, Stable: served(v.Spec.Version, &of)}
 	if _, err := serving.Objects(want, w.abilities); err != nil {
 		return err.Error()
 	}
@@ -208,10 +212,8 @@ func (w *pass) supersede(ctx context.Context, s *stage, by string) error {
 		status.Released = true
 	case phase.Ended():
 		return nil
-	case phase == v1alpha1.PromotionCompleting:
-		status = rollout.Succeed(status, s.newest.Spec.Version+" has all traffic, and is "+by, w.now)
 	default:
-		status = rollout.Supersede(status, by, w.now)
+		status = rollout.Supersede(*s.newest, s.spec.Rollout, by, w.now)
 	}
 	return w.write(ctx, s, status)
 }
@@ -305,7 +307,7 @@ func (w *pass) facts(ctx context.Context, s *stage) (rollout.Facts, error) {
 	case v1alpha1.PromotionCanary:
 		f.Analyses = s.newest.Status.Analyses
 		if w.measurable(s) {
-			f.Analyses, f.SampleAt = w.analyses(s, s.spec.Rollout.Analysis, w.model.Namespace)
+			f.Analyses, f.SampleAt = w.analyses(s, keyedByName(s.spec.Rollout.Analysis), w.model.Namespace)
 		}
 	}
 	return f, err

@@ -117,10 +117,34 @@ func WantOf(p v1alpha1.Promotion) Want {
 	return Want{Stable: from}
 }
 
-// Supersede ends an attempt because something else is asked for.
-func Supersede(s v1alpha1.PromotionStatus, by string, now time.Time) v1alpha1.PromotionStatus {
+// Draining is the version that has lost its traffic by an attempt and still runs, and until when; empty
+// for none.
+func Draining(p v1alpha1.Promotion, now time.Time) (version string, until time.Time) {
+	if p.Status.DrainUntil == nil || !now.Before(p.Status.DrainUntil.Time) || p.Status.Withdrawn {
+		return "", time.Time{}
+	}
+	switch p.Status.Phase {
+	case v1alpha1.PromotionRolledBack, v1alpha1.PromotionSuperseded:
+		return p.Spec.Version, p.Status.DrainUntil.Time
+	case v1alpha1.PromotionSucceeded:
+		return p.Spec.From, p.Status.DrainUntil.Time
+	}
+	return "", time.Time{}
+}
+
+// Supersede ends an attempt because something else is asked for. One whose version has all traffic has
+// succeeded; what it took the traffic from drains on.
+func Supersede(p v1alpha1.Promotion, r v1alpha1.Rollout, by string, now time.Time) v1alpha1.PromotionStatus {
+	s := *p.Status.DeepCopy()
+	if s.Phase == v1alpha1.PromotionCompleting {
+		s.DrainUntil = new(metav1.NewMicroTime(since(s).Add(r.Drain.Duration)))
+		return Succeed(s, p.Spec.Version+" has all traffic, and is "+by, now)
+	}
+	if s.Traffic > 0 {
+		s.DrainUntil = new(metav1.NewMicroTime(now.Add(r.Drain.Duration)))
+	}
 	s.Traffic = 0
-	return end(*s.DeepCopy(), v1alpha1.PromotionSuperseded, by, now)
+	return end(s, v1alpha1.PromotionSuperseded, by, now)
 }
 
 // Succeed ends an attempt whose version has all traffic.
@@ -280,7 +304,7 @@ func turnBack(f Facts, s v1alpha1.PromotionStatus, message string) v1alpha1.Prom
 	if f.Rollout.OnFailure == v1alpha1.OnFailureHold {
 		return end(s, v1alpha1.PromotionFailed, fmt.Sprintf("%s; it keeps its traffic, for onFailure is Hold", message), f.Now)
 	}
-	s.Traffic = 0
+	s.Traffic, s.DrainUntil = 0, new(metav1.NewMicroTime(f.Now.Add(f.Rollout.Drain.Duration)))
 	return end(s, v1alpha1.PromotionRolledBack, fmt.Sprintf("%s; all traffic is back on %s", message, f.Promotion.Spec.From), f.Now)
 }
 

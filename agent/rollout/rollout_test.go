@@ -176,6 +176,52 @@ func TestGatesAreKept(t *testing.T) {
 	}
 }
 
+// What has lost its traffic runs on for the drain, whatever is asked for meanwhile.
+func TestDraining(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		phase v1alpha1.PromotionPhase
+		ends  func(rollout.Facts) v1alpha1.PromotionStatus
+		want  string
+	}{
+		{"turned back", v1alpha1.PromotionCanary, func(f rollout.Facts) v1alpha1.PromotionStatus {
+			f.Analyses = []v1alpha1.AnalysisStatus{{Name: "errors", Result: v1alpha1.AnalysisFailed}}
+			s, _ := rollout.Next(f)
+			return s
+		}, "RolledBack v8 1m30s"},
+		{"superseded in its canary", v1alpha1.PromotionCanary, func(f rollout.Facts) v1alpha1.PromotionStatus {
+			return rollout.Supersede(f.Promotion, f.Rollout, "superseded by v9", f.Now)
+		}, "Superseded v8 1m30s"},
+		{"superseded before it had traffic", v1alpha1.PromotionPreparing, func(f rollout.Facts) v1alpha1.PromotionStatus {
+			return rollout.Supersede(f.Promotion, f.Rollout, "superseded by v9", f.Now)
+		}, "Superseded  0s"},
+		{"superseded while the one before drains", v1alpha1.PromotionCompleting, func(f rollout.Facts) v1alpha1.PromotionStatus {
+			f.Rollout.Drain = hold(5 * time.Minute)
+			return rollout.Supersede(f.Promotion, f.Rollout, "superseded by v9", f.Now)
+		}, "Succeeded v7 5m0s"},
+		{"drained", v1alpha1.PromotionCompleting, func(f rollout.Facts) v1alpha1.PromotionStatus {
+			s, _ := rollout.Next(f)
+			return s
+		}, "Succeeded  0s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := facts(c.phase)
+			f.Promotion.Status = c.ends(f)
+			version, until := rollout.Draining(f.Promotion, f.Now)
+			lasts := time.Duration(0)
+			if !until.IsZero() {
+				lasts = until.Sub(start)
+			}
+			if is := fmt.Sprintf("%s %s %s", f.Promotion.Status.Phase, version, lasts); is != c.want {
+				t.Errorf("it is %s, want %s", is, c.want)
+			}
+			if version, _ := rollout.Draining(f.Promotion, until); version != "" {
+				t.Errorf("%s drains when that is over", version)
+			}
+		})
+	}
+}
+
 // The clock jumps while a step holds. Put back, the step lasts its whole time once more and no longer,
 // and no version is turned back for it; put ahead, the step is over and the next one has its time.
 func TestClockJumps(t *testing.T) {

@@ -111,8 +111,8 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		m.since = now // health was lost: it has spec.timeout to come back
 	}
 	m.healthy = allHealthy
-	if allHealthy && len(run.Failures()) == 0 && onlyDeletes(p.Violations) {
-		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, session, p, limits).Outcomes...)
+	if len(run.Failures()) == 0 && onlyDeletes(p.Violations) {
+		run.Outcomes = append(run.Outcomes, execute.Prune(ctx, session, prunable(p, allHealthy), limits).Outcomes...)
 	}
 	if err := s.Inventories.Save(ctx, owner, execute.Recorded(intended, run)); err != nil {
 		return s.conclude(m, o, source, s.recordFailed(m, err, news))
@@ -143,6 +143,17 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 		Healthy:   count.total == count.healthy,
 		Unhealthy: count.worst(),
 	})
+}
+
+// prunable is what of a plan may be deleted: nothing before what stays is healthy, but for ModelVersions.
+// What serves does not depend on them, and a Model may be held for one that is to go.
+func prunable(p agent.Plan, healthy bool) agent.Plan {
+	if healthy {
+		return p
+	}
+	records := schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.ModelVersionKind}
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c agent.Change) bool { return c.Ref.GroupKind() != records })
+	return p
 }
 
 // wanted returns the overlay's set in the shape in which it is applied, and what the cluster

@@ -21,6 +21,8 @@ type Change struct {
 	Branch string
 	// Message of the commit.
 	Message string
+	// Author and committer, "Name <email>": the server's own when empty.
+	Author string
 	// Files to write: content by path.
 	Files map[string]string
 	// Executables to write: content by path.
@@ -45,6 +47,9 @@ func (r *Repo) Commit(change Change) (hash string, err error) {
 	if change.Message == "" {
 		change.Message = "Change " + change.Branch
 	}
+	if change.Author == "" {
+		change.Author = authorName + " <" + authorEmail + ">"
+	}
 	if change.Time.IsZero() {
 		change.Time = time.Now()
 	}
@@ -68,7 +73,7 @@ func (r *Repo) Commit(change Change) (hash string, err error) {
 // stream is the commit in the language of git fast-import.
 func (c Change) stream(ref, parent string) *bytes.Buffer {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "commit %s\ncommitter %s <%s> %d +0000\n%s", ref, authorName, authorEmail, c.Time.Unix(), data(c.Message))
+	fmt.Fprintf(&b, "commit %s\ncommitter %s %d +0000\n%s", ref, c.Author, c.Time.Unix(), data(c.Message))
 	if parent != "" {
 		fmt.Fprintf(&b, "from %s\n", parent)
 	}

@@ -170,6 +170,7 @@ func (s *Server) serve(o Options) error {
 // Stop ends the server at once, and removes its buckets if Start made their directory.
 func (s *Server) Stop() error {
 	if s.proxy != nil {
+		_ = s.proxy.Listener.Close() // who connects again would be waited for
 		s.proxy.CloseClientConnections()
 		s.proxy.Close()
 	}

@@ -175,9 +175,9 @@ type Analysis struct {
 }
 
 // PrometheusQuery asks a server with Prometheus' HTTP API.
+// +kubebuilder:validation:XValidation:rule="self.address.matches('^https?://[^@ ]+$')",fieldPath=".address",message="the address is http://host:port or https://host:port, without credentials: these go into the Secret that secretRef names"
 type PrometheusQuery struct {
 	// Address of the server, for instance http://prometheus.monitoring:9090.
-	// +kubebuilder:validation:Pattern="^https?://[^@ ]+$"
 	// +kubebuilder:validation:MaxLength=2048
 	// +required
 	Address string `json:"address"`

@@ -175,6 +175,7 @@ type Stage struct {
 	Gates []Gate `json:"gates,omitempty"`
 
 	// Rollout says how a version takes over. Default: at once.
+	// +kubebuilder:default={}
 	// +optional
 	Rollout Rollout `json:"rollout,omitzero"`
 
@@ -189,6 +190,7 @@ type Stage struct {
 type Rollout struct {
 	// Canary gives the version more and more of the traffic. Without steps it gets all at once,
 	// when it is ready.
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.map(s, s.traffic).isSorted() && self.all(a, self.exists_one(b, b.traffic == a.traffic))",message="each step has more traffic than the one before"
 	// +optional

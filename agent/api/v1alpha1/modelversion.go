@@ -45,16 +45,17 @@ type ModelVersionSpec struct {
 
 // Metric is a decimal, such as "0.941" or "12".
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern="^-?[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
+// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,3})?$')",message="a metric is a decimal number in quotes, such as \"0.941\": NaN, infinity and words are none"
 type Metric string
 
 // Artifact is a trained model in object storage, an image registry or a volume.
+// +kubebuilder:validation:XValidation:rule="!self.uri.split('/').exists(p, p == '..')",fieldPath=".uri",message="the URI has '..' in its path: name the path that is meant"
+// +kubebuilder:validation:XValidation:rule="!self.uri.matches('@.*/|[?#]') && (self.uri.startsWith('oci://') || !self.uri.contains('@'))",fieldPath=".uri",message="the URI has credentials, a query or a fragment in it: credentials go into the Secret that secretRef names"
 type Artifact struct {
 	// URI of an object or of everything below a prefix: s3://, gs://, azblob://, oci://, https://.
 	// pvc:// and hf:// are taken as they are and not verified.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(p, p == '..') && !self.contains('@') || self.startsWith('oci://')",message="the URI must not contain '..' or credentials"
 	// +required
 	URI string `json:"uri"`
 

@@ -168,6 +168,11 @@ type PromotionStatus struct {
 	// +optional
 	Released bool `json:"released,omitempty"`
 
+	// DrainUntil is how long the version that lost its traffic by this attempt runs on: the version
+	// itself where it was turned back or superseded, or else the one before.
+	// +optional
+	DrainUntil *metav1.MicroTime `json:"drainUntil,omitempty"`
+
 	// Withdrawn tells that no version was asked for since: nothing of it serves any more.
 	// +optional
 	Withdrawn bool `json:"withdrawn,omitempty"`

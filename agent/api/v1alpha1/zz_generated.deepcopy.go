@@ -1129,6 +1129,10 @@ func (in *PromotionStatus) DeepCopyInto(out *PromotionStatus) {
 		in, out := &in.EndedAt, &out.EndedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.DrainUntil != nil {
+		in, out := &in.DrainUntil, &out.DrainUntil
+		*out = (*in).DeepCopy()
+	}
 	if in.Proposal != nil {
 		in, out := &in.Proposal, &out.Proposal
 		*out = new(ProposalStatus)
