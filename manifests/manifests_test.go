@@ -74,7 +74,7 @@ func TestInstallIsComplete(t *testing.T) {
 		"NetworkPolicy/sluice-agent",
 		"PodDisruptionBudget/sluice-agent",
 		"Role/sluice-agent", "RoleBinding/sluice-agent",
-		"Service/sluice-agent", "ServiceAccount/sluice-agent",
+		"Service/sluice-agent", "Service/sluice-hooks", "ServiceAccount/sluice-agent",
 		"ValidatingAdmissionPolicy/sluice-records", "ValidatingAdmissionPolicyBinding/sluice-records",
 	}
 	if got := slices.Sorted(maps.Keys(objects)); !slices.Equal(got, want) {
@@ -119,7 +119,7 @@ func TestAgentMayDoNoMore(t *testing.T) {
 		"sluice.dev/promotionpolicies get list watch",
 		"sluice.dev/promotions create delete get list patch update watch",
 		"sluice.dev/promotions/status get patch update",
-		"sluice.dev/repositories get list watch",
+		"sluice.dev/repositories get list patch watch",
 		"sluice.dev/repositories/status get patch update",
 	})
 	wantRules(t, "in its namespace", read[rbacv1.Role](t, objects, "Role/sluice-agent").Rules, []string{
@@ -227,12 +227,13 @@ func TestSelectorsMeet(t *testing.T) {
 	for _, p := range deployment.Spec.Template.Spec.Containers[0].Ports {
 		ports[p.Name] = true
 	}
-	service := read[corev1.Service](t, objects, "Service/sluice-agent")
+	service, hooks := read[corev1.Service](t, objects, "Service/sluice-agent"), read[corev1.Service](t, objects, "Service/sluice-hooks")
 	policy := read[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy/sluice-agent")
 	budget := read[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget/sluice-agent")
 	for what, selector := range map[string]*metav1.LabelSelector{
 		"Deployment":          deployment.Spec.Selector,
 		"Service":             {MatchLabels: service.Spec.Selector},
+		"Service for hooks":   {MatchLabels: hooks.Spec.Selector},
 		"NetworkPolicy":       &policy.Spec.PodSelector,
 		"PodDisruptionBudget": budget.Spec.Selector,
 	} {
@@ -244,8 +245,10 @@ func TestSelectorsMeet(t *testing.T) {
 			t.Errorf("the %s selects %s, the Pod has labels %s", what, s, pod)
 		}
 	}
-	if target := service.Spec.Ports[0].TargetPort.String(); !ports[target] {
-		t.Errorf("the Service leads to port %s, the Pod has %v", target, ports)
+	for _, s := range []corev1.Service{service, hooks} {
+		if target := s.Spec.Ports[0].TargetPort.String(); !ports[target] {
+			t.Errorf("Service %s leads to port %s, the Pod has %v", s.Name, target, ports)
+		}
 	}
 	if !slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}) {
 		t.Errorf("the NetworkPolicy limits %v only", policy.Spec.PolicyTypes)

@@ -5,9 +5,10 @@ package controller
 // deploy is up to the account that its spec.serviceAccountName names, or to a binding that
 // somebody makes on purpose (manifests/cluster-admin).
 //
-// Repositories are read, and told how they are.
+// Repositories are read, and told how they are. A hook is passed on to the replica that works on a
+// Repository by an annotation.
 //
-// +kubebuilder:rbac:groups=sluice.dev,resources=repositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=repositories,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=sluice.dev,resources=repositories/status,verbs=get;patch;update
 //
 // Overlays also get a finalizer, by which their objects are dealt with before they go.

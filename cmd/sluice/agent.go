@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -23,6 +25,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
+	"github.com/sluice-dev/sluice/agent/webhook"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -61,6 +64,7 @@ type agentFlags struct {
 	limits           render.Limits
 	artifacts        int
 	allowLoopback    bool
+	hooks            string
 	development      bool
 }
 
@@ -79,6 +83,7 @@ func newAgentCommand() *cobra.Command {
 	flags.StringVar(&f.namespace, "namespace", podNamespace(), "namespace of the Leases by which replicas share the work; default: $POD_NAMESPACE, or that of the Pod")
 	flags.StringVar(&f.metrics, "metrics-address", ":8080", "address of /metrics; 0 for none")
 	flags.StringVar(&f.probes, "probe-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	flags.StringVar(&f.hooks, "hooks-address", "0", "address for the hooks of forges; 0 for none")
 	flags.BoolVar(&f.share, "share", true, "share the work with the other replicas; false: work on everything, for an agent that is the only one")
 	flags.DurationVar(&f.lease, "lease-duration", 10*time.Second, "time after which the work of a replica that does not answer is taken over by the others; at least 5s")
 	flags.BoolVar(&f.allowInsecureGit, "allow-insecure-git", false, "allow http:// and file:// repositories")
@@ -153,6 +158,9 @@ func runAgent(ctx context.Context, f agentFlags) error {
 	}
 	defer renders.Close()
 	if err := wire(ctx, mgr, f, renders, shares); err != nil {
+		return err
+	}
+	if err := listenForHooks(mgr, f, shares, logger); err != nil {
 		return err
 	}
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return share(ctrl.LoggerInto(ctx, logger)) })); err != nil {
@@ -255,6 +263,33 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	}
 	shares.Add(models)
 	return controller.SetupModels(ctx, mgr, models, versions, f.parallel)
+}
+
+// listenForHooks serves the hooks of forges, if there is an address for them.
+func listenForHooks(mgr ctrl.Manager, f agentFlags, shares *shard.Shares, logger logr.Logger) error {
+	if f.hooks == "0" || f.hooks == "" {
+		return nil
+	}
+	//lint:ignore SA1019 as in wire
+	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
+	hooks := &controller.Hooks{Mailbox: webhook.NewMailbox(), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: events, Shares: shares}
+	if err := controller.SetupHooks(mgr, hooks); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", f.hooks)
+	if err != nil {
+		return fmt.Errorf("--hooks-address: %w", err)
+	}
+	server := webhook.Server{Handler: webhook.New(hooks, metrics.Registry, logger), Limits: webhook.DefaultLimits(), Log: logger}
+	for _, run := range []manager.RunnableFunc{
+		func(ctx context.Context) error { return server.Run(ctx, listener) },
+		func(ctx context.Context) error { return hooks.Deliver(ctrl.LoggerInto(ctx, logger)) },
+	} {
+		if err := mgr.Add(run); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // podNamespace is the namespace that the agent runs in; empty outside of a cluster.

@@ -56,7 +56,9 @@ type Rig struct {
 	log   string
 	// metrics is the address of the agent's metrics.
 	metrics string
-	access  gitserver.Access // what Git demands; empty for nothing
+	// Hooks is where the agent listens for the hooks of forges.
+	Hooks  string
+	access gitserver.Access // what Git demands; empty for nothing
 }
 
 // New starts a control plane with Sluice's CRDs, and a Git server.
@@ -185,7 +187,7 @@ func Binary(t testing.TB) string {
 func (r *Rig) StartAgent(flags ...string) {
 	r.T.Helper()
 	if r.metrics == "" {
-		r.metrics = freeAddress(r.T)
+		r.metrics, r.Hooks = freeAddress(r.T), freeAddress(r.T)
 	}
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -194,7 +196,7 @@ func (r *Rig) StartAgent(flags ...string) {
 	defer log.Close()
 	cmd := exec.Command(Binary(r.T), append([]string{
 		"agent", "--kubeconfig", r.Cluster.Kubeconfig, "--dir", r.Dir, "--allow-insecure-git",
-		"--share=false", "--metrics-address=" + r.metrics, "--probe-address=0", "--log-text",
+		"--share=false", "--metrics-address=" + r.metrics, "--hooks-address=" + r.Hooks, "--probe-address=0", "--log-text",
 	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

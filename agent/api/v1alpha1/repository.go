@@ -59,9 +59,24 @@ type RepositorySpec struct {
 	// +optional
 	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 
+	// Receiver lets the forge tell of pushes by a hook, so that they are seen at once:
+	// POST /hooks/NAMESPACE/NAME of this Repository, at the agent's --hooks-address. Looks by interval
+	// go on.
+	// +optional
+	Receiver *Receiver `json:"receiver,omitempty"`
+
 	// Suspend stops looking at the remote. What was fetched before stays usable.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Receiver says who may send hooks.
+type Receiver struct {
+	// SecretRef names a Secret of the same namespace with the key token: the secret with which the
+	// forge signs its hooks (Gitea, Forgejo, GitHub), or that it sends along (GitLab).
+	// +kubebuilder:validation:XValidation:rule="self.name.size() > 0",message="name the Secret with the key token"
+	// +required
+	SecretRef meta.LocalObjectReference `json:"secretRef"`
 }
 
 // RepositoryRef selects a commit. Branch may be combined with commit; the others stand alone.
