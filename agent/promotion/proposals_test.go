@@ -3,6 +3,7 @@ package promotion
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,13 +16,13 @@ import (
 // forge takes a while for each proposal, and refuses some.
 type forge struct {
 	Git
-	asked   int
-	refuses int
+	asked   atomic.Int32
+	refuses int32
 }
 
 func (f *forge) Propose(context.Context, *v1alpha1.Model, Proposal) (v1alpha1.ProposalStatus, error) {
 	time.Sleep(20 * time.Second)
-	if f.asked++; f.asked <= f.refuses {
+	if f.asked.Add(1) <= f.refuses {
 		return v1alpha1.ProposalStatus{}, errors.New("the forge refuses it")
 	}
 	return v1alpha1.ProposalStatus{Commit: "c0ffee"}, nil
@@ -31,8 +32,8 @@ func (f *forge) Propose(context.Context, *v1alpha1.Model, Proposal) (v1alpha1.Pr
 // rarely, whoever asks how often.
 func TestProposals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		git, woken := &forge{refuses: 8}, 0
-		p := &Proposals{Git: git, Made: func(types.NamespacedName) { woken++ }}
+		git, woken := &forge{refuses: 8}, atomic.Int32{}
+		p := &Proposals{Git: git, Made: func(types.NamespacedName) { woken.Add(1) }}
 		m := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "fraud"}}
 		ask := func() (*v1alpha1.ProposalStatus, time.Time, error) {
 			return p.ask(m, Proposal{Stage: "production", Version: "v8", Evidence: []string{time.Now().String()}})
@@ -66,8 +67,8 @@ func TestProposals(t *testing.T) {
 				break
 			}
 		}
-		if git.asked != 9 || woken != 9 {
-			t.Errorf("the forge was asked %d times, and the Model woken %d times", git.asked, woken)
+		if git.asked.Load() != 9 || woken.Load() != 9 {
+			t.Errorf("the forge was asked %d times, and the Model woken %d times", git.asked.Load(), woken.Load())
 		}
 	})
 }
