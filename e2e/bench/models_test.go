@@ -122,24 +122,28 @@ spec:
 	return text
 }
 
-// allServe waits until every Model serves.
+// allServe waits until every Model serves. It watches, as await does.
 func (m *models) allServe() {
 	m.T.Helper()
-	m.Eventually("all Models serve", func() (bool, string) {
-		var all v1alpha1.ModelList
-		if err := m.Client.List(context.Background(), &all, client.InNamespace(apps)); err != nil {
-			return false, err.Error()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	serve := map[string]bool{}
+	for len(serve) < m.count {
+		watch, err := m.Client.Watch(ctx, &v1alpha1.ModelList{}, client.InNamespace(apps))
+		if err != nil {
+			m.T.Fatalf("%d of %d Models serve: %v", len(serve), m.count, err)
 		}
-		ready, example := 0, ""
-		for _, one := range all.Items {
-			if s := one.Status.Stages; len(s) == 1 && s[0].Phase == v1alpha1.StageServing {
-				ready++
-			} else if len(s) == 1 {
-				example = s[0].Message
+		for event := range watch.ResultChan() {
+			o, is := event.Object.(*v1alpha1.Model)
+			if is && len(o.Status.Stages) == 1 && o.Status.Stages[0].Phase == v1alpha1.StageServing {
+				serve[o.Name] = true
+			}
+			if len(serve) == m.count {
+				break
 			}
 		}
-		return ready == m.count, fmt.Sprintf("%d of %d: %s", ready, m.count, example)
-	})
+		watch.Stop()
+	}
 }
 
 // serve has the Models apply, from nothing.
