@@ -9,7 +9,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/promotion"
-	"github.com/sluice-dev/sluice/agent/webhook"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -67,14 +66,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), overlays.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), overlays.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("overlay")}).Complete(overlays)
-}
-
-// SetupHooks registers what reads the secrets of receivers.
-func SetupHooks(mgr ctrl.Manager, hooks *Hooks) error {
-	hooks.targets = map[types.NamespacedName]webhook.Target{}
-	return ctrl.NewControllerManagedBy(mgr).Named("hook").
-		For(&v1alpha1.Repository{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{LogConstructor: logger("repository")}).Complete(hooks)
 }
 
 // SetupModels registers the reconcilers of Models and ModelVersions.

@@ -3,8 +3,10 @@
 // What goes in: POST /hooks/{namespace}/{name}, where the two name a Repository, from Gitea and
 // Forgejo, GitHub, GitLab, or anybody who signs as the receivers of Flux want it (generic-hmac).
 // What comes out: an [Event] that says to look at the remote now, and which pull requests changed.
-// What it never does: wait for anybody, call a server, believe what a hook says, or put something
-// of a request that is not signed into an answer.
+// What its Handler never does: wait for anybody, call a server, believe what a hook says, or put
+// something of a request that is not signed into an answer.
+//
+// [Receivers] know the Repositories that take hooks, and their secrets, and pass on what hooks ask for.
 //
 // # What a hook can do
 //

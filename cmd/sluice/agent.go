@@ -272,18 +272,18 @@ func listenForHooks(mgr ctrl.Manager, f agentFlags, shares *shard.Shares, logger
 	}
 	//lint:ignore SA1019 as in wire
 	events := record.Events{Recorder: mgr.GetEventRecorderFor("sluice")}
-	hooks := &controller.Hooks{Mailbox: webhook.NewMailbox(), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: events, Shares: shares}
-	if err := controller.SetupHooks(mgr, hooks); err != nil {
+	receivers := &webhook.Receivers{Mailbox: webhook.NewMailbox(), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: events, Shares: shares}
+	if err := receivers.Setup(mgr); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", f.hooks)
 	if err != nil {
 		return fmt.Errorf("--hooks-address: %w", err)
 	}
-	server := webhook.Server{Handler: webhook.New(hooks, metrics.Registry, logger), Limits: webhook.DefaultLimits(), Log: logger}
+	server := webhook.Server{Handler: webhook.New(receivers, metrics.Registry, logger), Limits: webhook.DefaultLimits(), Log: logger}
 	for _, run := range []manager.RunnableFunc{
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
-		func(ctx context.Context) error { return hooks.Deliver(ctrl.LoggerInto(ctx, logger)) },
+		func(ctx context.Context) error { return receivers.Deliver(ctrl.LoggerInto(ctx, logger)) },
 	} {
 		if err := mgr.Add(run); err != nil {
 			return err

@@ -1,29 +1,30 @@
-package controller
+package webhook
 
 import (
 	"context"
 	"fmt"
-	gosync "sync"
+	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/shard"
-	"github.com/sluice-dev/sluice/agent/webhook"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 )
 
-// Hooks are the Repositories that take hooks, with the secrets that they share with their forges. Each
+// Receivers are the Repositories that take hooks, with the secrets that they share with their forges. Each
 // replica has all of them: a Service sends a hook to any. What a hook asks for is written on the
 // Repository, where the replica sees it that works on that.
-type Hooks struct {
-	*webhook.Mailbox
+type Receivers struct {
+	*Mailbox
 	Client client.Client
 	// Live reads Secrets past the cache.
 	Live   client.Reader
@@ -31,60 +32,67 @@ type Hooks struct {
 	// Shares says which replica tells people what is wrong with a receiver.
 	Shares *shard.Shares
 
-	mu      gosync.Mutex
-	targets map[types.NamespacedName]webhook.Target
+	mu      sync.Mutex
+	targets map[types.NamespacedName]Target
 }
 
 // tokenFor is how long a secret counts before it is read again: Secrets are not watched.
 const tokenFor = time.Minute
 
+// Setup registers what reads the secrets of Repositories.
+func (r *Receivers) Setup(mgr ctrl.Manager) error {
+	r.targets = map[types.NamespacedName]Target{}
+	return ctrl.NewControllerManagedBy(mgr).Named("receiver").
+		For(&v1alpha1.Repository{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).Complete(r)
+}
+
 // Lookup returns what hooks for a Repository are checked against.
-func (h *Hooks) Lookup(_ context.Context, namespace, name string) (webhook.Target, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	target, known := h.targets[types.NamespacedName{Namespace: namespace, Name: name}]
+func (r *Receivers) Lookup(_ context.Context, namespace, name string) (Target, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	target, known := r.targets[types.NamespacedName{Namespace: namespace, Name: name}]
 	return target, known
 }
 
 // Reconcile reads the secret of one Repository.
-func (h *Hooks) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+func (r *Receivers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var repo v1alpha1.Repository
-	err := h.Client.Get(ctx, req.NamespacedName, &repo)
+	err := r.Client.Get(ctx, req.NamespacedName, &repo)
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
 	}
 	if err != nil || repo.Spec.Receiver == nil {
-		h.take(req.NamespacedName, nil)
+		r.take(req.NamespacedName, nil)
 		return ctrl.Result{}, nil
 	}
-	token, err := h.token(ctx, &repo)
+	token, err := r.token(ctx, &repo)
 	if err != nil {
-		h.take(req.NamespacedName, nil)
-		if _, done, mine := h.Shares.Hold(ctx, req.NamespacedName); mine {
-			h.Events.Warning(&repo, repo.Status.Revision, "ReceiverFailed", "hooks are refused: "+err.Error())
+		r.take(req.NamespacedName, nil)
+		if _, done, mine := r.Shares.Hold(ctx, req.NamespacedName); mine {
+			r.Events.Warning(&repo, repo.Status.Revision, "ReceiverFailed", "hooks are refused: "+err.Error())
 			done()
 		}
 		return ctrl.Result{RequeueAfter: tokenFor}, nil
 	}
-	h.take(req.NamespacedName, &webhook.Target{URL: repo.Spec.URL, Token: token, Ref: webhook.Ref(repo.Spec.Ref)})
+	r.take(req.NamespacedName, &Target{URL: repo.Spec.URL, Token: token, Ref: Ref(repo.Spec.Ref)})
 	return ctrl.Result{RequeueAfter: tokenFor}, nil
 }
 
-func (h *Hooks) take(name types.NamespacedName, target *webhook.Target) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (r *Receivers) take(name types.NamespacedName, target *Target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if target == nil {
-		delete(h.targets, name)
+		delete(r.targets, name)
 		return
 	}
-	h.targets[name] = *target
+	r.targets[name] = *target
 }
 
 // token is the secret of a receiver.
-func (h *Hooks) token(ctx context.Context, repo *v1alpha1.Repository) ([]byte, error) {
+func (r *Receivers) token(ctx context.Context, repo *v1alpha1.Repository) ([]byte, error) {
 	name := repo.Spec.Receiver.SecretRef.Name
 	var secret corev1.Secret
-	err := h.Live.Get(ctx, client.ObjectKey{Namespace: repo.Namespace, Name: name}, &secret)
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: repo.Namespace, Name: name}, &secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("Secret %s, which spec.receiver.secretRef names, is not there: create it with the key token", name)
@@ -97,24 +105,24 @@ func (h *Hooks) token(ctx context.Context, repo *v1alpha1.Repository) ([]byte, e
 }
 
 // Deliver has Repositories looked at as hooks ask for it, until the context ends.
-func (h *Hooks) Deliver(ctx context.Context) error {
+func (r *Receivers) Deliver(ctx context.Context) error {
 	for {
-		e, ok := h.Next(ctx)
+		e, ok := r.Next(ctx)
 		if !ok {
 			return nil
 		}
 		if e.Fetch {
-			h.look(ctx, e.Repository)
+			r.look(ctx, e.Repository)
 		}
 	}
 }
 
 // look asks for a look at a Repository, as people do.
-func (h *Hooks) look(ctx context.Context, name types.NamespacedName) {
+func (r *Receivers) look(ctx context.Context, name types.NamespacedName) {
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
 	repo := &v1alpha1.Repository{}
 	repo.Namespace, repo.Name = name.Namespace, name.Name
-	if err := h.Client.Patch(ctx, repo, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
+	if err := r.Client.Patch(ctx, repo, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
 		log.FromContext(ctx).Info("a hook could not be passed on; what it tells of is seen at the next look", "repository", name, "error", err.Error())
 	}
 }
