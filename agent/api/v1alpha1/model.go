@@ -367,8 +367,8 @@ type StageStatus struct {
 	// +optional
 	Promotion string `json:"promotion,omitempty"`
 
-	// Proposed is the version that was proposed for this stage last, because it passed the gates in
-	// the stage before.
+	// Proposed is the version that is proposed for this stage, because it passed the gates in the stage
+	// before; until a commit names it.
 	// +optional
 	Proposed string `json:"proposed,omitempty"`
 
