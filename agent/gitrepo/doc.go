@@ -66,7 +66,7 @@
 //
 // # Signatures
 //
-// [Signers] verifies the signature of a commit, PGP or SSH, against public keys. What is signed
+// [Tree.Signers] verifies the signature of a commit, PGP or SSH, against public keys. What is signed
 // are the bytes of the commit object without the signature itself.
 //
 // # Limits

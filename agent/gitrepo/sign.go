@@ -19,36 +19,18 @@ type Signer struct {
 
 func (s Signer) String() string { return s.Name + " (" + s.Fingerprint + ")" }
 
-// Signers verifies the signature of a commit that was fetched into the mirror at dir, and returns
-// who made it: one signer, as a commit has one signature. Keys are those that are trusted, by
+// Signers verifies the signature of a commit, that of a tree or one that Origin found behind it, and
+// returns who made it: one signer, as a commit has one signature. Keys are those that are trusted, by
 // their names; each value holds PGP public keys in armored form, or SSH public keys a line, as in
 // authorized_keys or allowed_signers.
 //
 // The error is an [*Error], of the kind Untrusted if the commit is not signed, by nobody who is
 // listed, or if it was changed since.
-func Signers(dir, commit string, keys map[string][]byte) ([]Signer, error) {
-	trusted, err := readKeys(keys)
-	if err != nil {
-		return nil, err
-	}
-	tree, err := OpenTree(dir, commit)
-	if err != nil {
-		return nil, err
-	}
-	defer tree.Close()
-	return tree.signers(commit, trusted)
-}
-
-// Signers does the same for the commit of a tree, or one that Origin found behind it.
 func (t *Tree) Signers(commit string, keys map[string][]byte) ([]Signer, error) {
 	trusted, err := readKeys(keys)
 	if err != nil {
 		return nil, err
 	}
-	return t.signers(commit, trusted)
-}
-
-func (t *Tree) signers(commit string, trusted keyring) ([]Signer, error) {
 	raw, err := t.store.readAs(plumbing.CommitObject, plumbing.NewHash(commit), maxCommit)
 	if err != nil {
 		return nil, t.explain(err, maxCommit)

@@ -45,6 +45,16 @@ func public(t *testing.T, file string) []byte {
 	return line
 }
 
+// signers are those of a commit in a mirror.
+func signers(dir, commit string, keys map[string][]byte) ([]Signer, error) {
+	tree, err := OpenTree(dir, commit)
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	return tree.Signers(commit, keys)
+}
+
 // fetched is a mirror that has a commit, which is put on main.
 func (o *origin) fetched(commit string) *Mirror {
 	o.t.Helper()
@@ -122,7 +132,7 @@ func TestSignersOfWhatGitSigns(t *testing.T) {
 				if form == "with PGP keys beside" {
 					keys["cem.asc"] = newPGP(t, nil).public
 				}
-				if got, err := Signers(m.dir, signed, keys); err != nil || len(got) != 1 || got[0] != want {
+				if got, err := signers(m.dir, signed, keys); err != nil || len(got) != 1 || got[0] != want {
 					t.Errorf("%s: %v, %v, want %v", form, got, err, want)
 				}
 			}
@@ -145,7 +155,7 @@ func TestSignersOfWhatGitSigns(t *testing.T) {
 
 			// What signs for a repository with SHA-256 is no part of what is signed here.
 			also := o.raw(withHeader(o.content(signed), "gpgsig-sha256", sshBegin+"\nx\n"+sshEnd))
-			if got, err := Signers(o.fetched(also).dir, also, trusted); err != nil || len(got) != 1 || got[0] != want {
+			if got, err := signers(o.fetched(also).dir, also, trusted); err != nil || len(got) != 1 || got[0] != want {
 				t.Errorf("with gpgsig-sha256: %v, %v", got, err)
 			}
 		})
@@ -155,7 +165,7 @@ func TestSignersOfWhatGitSigns(t *testing.T) {
 // untrusted fails unless a commit is not to be trusted, for a reason.
 func untrusted(t *testing.T, m *Mirror, commit string, keys map[string][]byte, says string) {
 	t.Helper()
-	got, err := Signers(m.dir, commit, keys)
+	got, err := signers(m.dir, commit, keys)
 	if kindOf(err) != Untrusted || !strings.HasPrefix(err.Error(), "commit "+commit[:7]+" "+says) || got != nil {
 		t.Errorf("%v, %v (%s), want %q", got, err, kindOf(err), says)
 	}
@@ -231,7 +241,7 @@ func TestSignersByPGP(t *testing.T) {
 		"rsa":     {signed(rsaKey, nil), Signer{"rsa.asc", fingerprint(rsaKey)}},
 		"sha-512": {signed(ben, &packet.Config{DefaultHash: crypto.SHA512}), Signer{"team.asc", fingerprint(ben)}},
 	} {
-		if got, err := Signers(o.fetched(c.commit).dir, c.commit, keys); err != nil || len(got) != 1 || got[0] != c.want {
+		if got, err := signers(o.fetched(c.commit).dir, c.commit, keys); err != nil || len(got) != 1 || got[0] != c.want {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, c.want)
 		}
 	}
@@ -255,7 +265,7 @@ func TestSignersByPGP(t *testing.T) {
 			untrusted(t, o.fetched(c.commit), c.commit, keys, c.says)
 		})
 	}
-	if _, err := Signers(newMirror(t).dir, o.head(), keys); kindOf(err) != NotFetched {
+	if _, err := signers(newMirror(t).dir, o.head(), keys); kindOf(err) != NotFetched {
 		t.Errorf("a commit that is not there: %v", err)
 	}
 }
@@ -340,7 +350,7 @@ func TestSignersDoNotTakeEveryThingForASignature(t *testing.T) {
 				untrusted(t, o.fetched(commit), commit, keys, c.says)
 				return
 			}
-			if got, err := Signers(o.fetched(commit).dir, commit, keys); err != nil || len(got) != 1 || got[0].Fingerprint != ssh.FingerprintSHA256(s.signer.PublicKey()) {
+			if got, err := signers(o.fetched(commit).dir, commit, keys); err != nil || len(got) != 1 || got[0].Fingerprint != ssh.FingerprintSHA256(s.signer.PublicKey()) {
 				t.Errorf("%v, %v", got, err)
 			}
 		})
@@ -388,7 +398,7 @@ func TestSignersSayWhichKeyCannotBeRead(t *testing.T) {
 		"name for a shell": {data("a\nb", "hush"), `the key a b of the Secret`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Signers(m.dir, o.head(), maps.Clone(c.keys))
+			got, err := signers(m.dir, o.head(), maps.Clone(c.keys))
 			if kindOf(err) != Invalid || !strings.Contains(err.Error(), c.says) || got != nil || strings.Contains(err.Error(), "hush") {
 				t.Errorf("%v, %v (%s), want %q", got, err, kindOf(err), c.says)
 			}
