@@ -14,7 +14,6 @@ import (
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/kserve"
 	"github.com/sluice-dev/sluice/e2e/objectstore"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -65,12 +64,7 @@ func newModels(t *testing.T, count int) *models {
 			}
 		}
 	}
-	m.Create(&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: apps, Name: "store", Annotations: map[string]string{
-			"serving.kserve.io/s3-endpoint": strings.TrimPrefix(m.store.Endpoint, "http://"), "serving.kserve.io/s3-usehttps": "0", "serving.kserve.io/s3-region": objectstore.Region,
-		}},
-		StringData: map[string]string{"AWS_ACCESS_KEY_ID": m.store.AccessKey, "AWS_SECRET_ACCESS_KEY": m.store.SecretKey},
-	})
+	m.Create(m.store.Secret(apps, "store"))
 	for o := range (count + perOverlay - 1) / perOverlay {
 		m.overlay(overlayName(o), overlayName(o))
 	}

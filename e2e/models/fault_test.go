@@ -92,27 +92,11 @@ func (h *house) alone(version string) {
 // the test, and two versions, a and b.
 func (h *house) neighbour(name, version, uri, rollout string) {
 	h.T.Helper()
-	text := fmt.Sprintf(`apiVersion: sluice.dev/v1alpha1
-kind: Model
-metadata:
-  name: %s
-spec:
-  serving:
-    deployment:
-      port: 8080
-      gateway: {name: public}
-      template:
-        replicas: 1
-        template:
-          spec:
-            containers:
-            - {name: server, image: "registry.example.com/scorer:1", args: ["${uri}"]}
-  stages:
-  - name: only
+	text := strings.Replace(deployed, "name: fraud", "name: "+name, 1) + fmt.Sprintf(`  - name: only
     version: %s
     rollout:
       drain: 1s
-%s`, name, version, rollout)
+%s`, version, rollout)
 	for _, v := range []string{"a", "b"} {
 		at := uri
 		if v == "a" {

@@ -55,12 +55,7 @@ func newHouse(t *testing.T, o cluster.Options) *house {
 	for _, name := range []string{"fraud-staging", "fraud"} {
 		h.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	h.Create(&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "store", Annotations: map[string]string{
-			"serving.kserve.io/s3-endpoint": strings.TrimPrefix(h.store.Endpoint, "http://"), "serving.kserve.io/s3-usehttps": "0", "serving.kserve.io/s3-region": "us-east-1",
-		}},
-		StringData: map[string]string{"AWS_ACCESS_KEY_ID": h.store.AccessKey, "AWS_SECRET_ACCESS_KEY": h.store.SecretKey},
-	})
+	h.Create(h.store.Secret(h.Namespace, "store"))
 	return h
 }
 
