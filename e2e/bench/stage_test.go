@@ -206,7 +206,7 @@ func await[T client.Object](s *stage, name string, list client.ObjectList, names
 }
 
 // patience is how long a wait may take before it fails. It is no measure of anything.
-const patience = 10 * time.Minute
+const patience = 30 * time.Minute
 
 // awaitIdle waits until the agent has nothing to do: for a second it asks for nothing and computes
 // next to nothing. It returns when that second began.
