@@ -1,0 +1,183 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/expression"
+)
+
+// Merge is what has become of a merged pull request so far.
+type Merge struct {
+	Overlays []Applied
+	Models   []Promoted
+}
+
+// Applied is how far an Overlay is with the commit of the merge.
+type Applied struct {
+	Overlay string
+	State   State
+	// Took is the time from the merge to when all of it was live.
+	Took time.Duration
+	// Message says what it waits for, or what is wrong; not needed when it is live.
+	Message string
+}
+
+// Promoted is how far a version is on its way into a stage.
+type Promoted struct {
+	Model, Stage string
+	// Version that is to serve; empty if none is to.
+	Version string
+	State   State
+	// Traffic in percent that it has while it is pending.
+	Traffic int32
+	// Message says what it waits for, or why it does not serve; not needed when it serves.
+	Message string
+}
+
+// Status is a commit status.
+type Status struct {
+	Context string // sluice/shop, sluice/fraud-production
+	State   State
+	Summary string // plain text, of no more than 140 characters
+}
+
+// Statuses are one for every Overlay and every stage of a model.
+func (m Merge) Statuses() []Status {
+	var statuses []Status
+	for _, a := range m.Overlays {
+		statuses = append(statuses, Status{"sluice/" + a.Overlay, a.State, summary(a.text(), a.Message)})
+	}
+	for _, p := range m.Models {
+		statuses = append(statuses, Status{"sluice/" + p.Model + "-" + p.Stage, p.State, summary(p.text(), p.Message)})
+	}
+	return statuses
+}
+
+func summary(text, message string) string {
+	if message != "" {
+		text += ": " + oneLine(message)
+	}
+	return visible(text, longestSummary-1)
+}
+
+// text says it in a few words, for a status.
+func (a Applied) text() string {
+	switch a.State {
+	case Success:
+		return "live in " + lasting(a.Took)
+	case Failure:
+		return "not live"
+	}
+	return "being applied"
+}
+
+func (p Promoted) text() string {
+	switch {
+	case p.Version == "" && p.State == Success:
+		return "nothing serves " + p.Stage
+	case p.Version == "":
+		return p.Stage + " is not empty yet"
+	case p.State == Success:
+		return p.Version + " serves " + p.Stage
+	case p.State == Failure:
+		return p.Version + " does not serve " + p.Stage
+	case p.Traffic > 0:
+		return fmt.Sprintf("%s at %d %%", p.Version, p.Traffic)
+	}
+	return p.Version + " is on its way"
+}
+
+// lasting is a time that something took: 0.4 s, 3 s, 1m12s.
+func lasting(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%.1f s", max(d, 0).Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	}
+	return expression.Span(d)
+}
+
+// most is how many rows of each kind the closing comment has.
+const most = 50
+
+// Closing is the comment that says what became of the merge: "Live in 3 s; v8 at 10 %", and later
+// "v8 serves production".
+func Closing(m Merge) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s**\n\n", m.headline())
+	for _, a := range m.Overlays[:min(most, len(m.Overlays))] {
+		b.WriteString(item("overlay "+code(a.Overlay), a.text(), a.Message))
+	}
+	b.WriteString(theRest(len(m.Overlays), "overlay"))
+	for _, p := range m.Models[:min(most, len(m.Models))] {
+		b.WriteString(item("model "+code(p.Model)+", "+prose(p.Stage), prose(p.text()), p.Message))
+	}
+	b.WriteString(theRest(len(m.Models), "model"))
+	return b.String()
+}
+
+func item(what, text, message string) string {
+	if message != "" {
+		text += ": " + prose(message)
+	}
+	return "- " + what + ": " + text + "\n"
+}
+
+func theRest(n int, what string) string {
+	if n <= most {
+		return ""
+	}
+	return "- and " + count(n-most, "more "+what) + "\n"
+}
+
+func (m Merge) headline() string {
+	var parts []string
+	served := len(m.Models) > 0 && !slices.ContainsFunc(m.Models, func(p Promoted) bool { return p.State != Success })
+	live := !slices.ContainsFunc(m.Overlays, func(a Applied) bool { return a.State != Success })
+	if len(m.Models) == 0 || len(m.Overlays) > 0 && !(served && live) {
+		parts = append(parts, capital(m.applied()))
+	}
+	for n, p := range m.Models {
+		if n == 3 {
+			parts = append(parts, fmt.Sprintf("%d more models", len(m.Models)-n))
+			break
+		}
+		text := p.text()
+		if len(m.Models) > 1 {
+			text = p.Model + ": " + text
+		}
+		parts = append(parts, prose(text))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// applied says of all Overlays how far they are.
+func (m Merge) applied() string {
+	live, failed, took := 0, 0, time.Duration(0)
+	for _, a := range m.Overlays {
+		switch a.State {
+		case Success:
+			live++
+			took = max(took, a.Took)
+		case Failure:
+			failed++
+		}
+	}
+	switch total := len(m.Overlays); {
+	case total == 0:
+		return "nothing to apply"
+	case failed > 0 && total > 1:
+		return fmt.Sprintf("%d of %d overlays %s not live", failed, total, areOf(failed))
+	case failed > 0:
+		return "not live"
+	case live == total:
+		return "live in " + lasting(took)
+	case live > 0:
+		return fmt.Sprintf("%d of %d overlays %s live", live, total, areOf(live))
+	}
+	return "being applied"
+}
