@@ -86,7 +86,7 @@ func classify(err error) agent.Class {
 		return agent.NoKind
 	case apierrors.IsForbidden(err) && exceedsQuota.MatchString(text):
 		return agent.Waiting
-	case apierrors.IsForbidden(err) && (violatesPodSecurity(text) || lacksRequests.MatchString(text)):
+	case apierrors.IsForbidden(err) && (violatesPodSecurity(text) || violatesPolicy(text) || lacksRequests.MatchString(text)):
 		return agent.Invalid
 	case apierrors.IsForbidden(err):
 		return agent.Forbidden
@@ -155,6 +155,11 @@ var (
 
 func violatesPodSecurity(text string) bool {
 	return strings.Contains(text, "forbidden: violates PodSecurity ")
+}
+
+// violatesPolicy tells of a ValidatingAdmissionPolicy, which may give the reason Forbidden.
+func violatesPolicy(text string) bool {
+	return strings.Contains(text, "ValidatingAdmissionPolicy '") && strings.Contains(text, "denied request")
 }
 
 // aboutRights matches what is forbidden because of who asks: "configmaps "a" is forbidden: User

@@ -72,6 +72,7 @@ func TestRefusals(t *testing.T) {
 		{"rule of a CRD", invalid(`Widget.shop.dev "w"`, "spec.size", "Invalid value: 2: Value is immutable"), agent.Immutable, nil, nil},
 		{"rule of a CRD without words", invalid(`Widget.shop.dev "w"`, "spec.plain", "Invalid value: 2: failed rule: self == oldSelf"), agent.Immutable, nil, nil},
 		{"policy", refusal(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, `configmaps "vap" is forbidden: `+policy, metav1.StatusCause{Message: policy}), agent.Immutable, []string{"data is immutable"}, nil},
+		{"policy that forbids", forbidden(`deployments.apps "d" is forbidden: ValidatingAdmissionPolicy 'limits' with binding 'limits' denied request: set limits`), agent.Invalid, []string{"set limits"}, []string{"may not do this"}},
 		{"a value that says it is immutable", invalid(`Deployment.apps "is immutable"`, "metadata.name", `Invalid value: "is immutable": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`),
 			agent.Invalid, nil, nil},
 

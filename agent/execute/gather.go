@@ -20,7 +20,17 @@ import (
 // Gather reads the facts that a plan is made from. Watches have most of them; only objects
 // that no watch shows are asked for.
 func Gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits Limits) plan.Facts {
-	unseen := session.Watch(ctx, facts.Owner, needs(facts))
+	return gather(ctx, session, records, facts, limits, session.Watch(ctx, facts.Owner, needs(facts)))
+}
+
+// Glance reads the same facts for a plan that is only shown: it uses the watches that there are, and
+// begins and ends none.
+func Glance(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits Limits) plan.Facts {
+	return gather(ctx, session, records, facts, limits, nil)
+}
+
+// gather reads facts. Unseen are the kinds that cannot be watched, with the reason.
+func gather(ctx context.Context, session *cluster.Session, records *record.Inventories, facts plan.Facts, limits Limits, unseen map[schema.GroupKind]error) plan.Facts {
 	facts.Live, facts.Unknown = map[agent.Ref]agent.Live{}, map[agent.Ref]error{}
 	var ask []agent.Object
 	for _, o := range everything(facts) {

@@ -57,13 +57,13 @@ func (s *Syncer) Pass(ctx context.Context, o *v1alpha1.Overlay, source Source, b
 	var news bool
 	switch {
 	case failure == nil:
-		news = s.claim(m, source.Revision.String(), &set)
+		news = s.claim(m, o, source.Revision.String(), &set)
 		if why := waits(o, set, blocked); why != nil {
 			return s.conclude(m, o, source, Report{Verdict: *why, Digest: set.Digest, News: news})
 		}
 		m.good = set
 	case failure.Phase == Stalled: // what may go better next time says nothing about what the overlay wants
-		news = s.claim(m, source.Revision.String(), nil)
+		news = s.claim(m, o, source.Revision.String(), nil)
 	}
 	if failure != nil {
 		if len(m.good.Objects) == 0 {
@@ -223,7 +223,7 @@ func (s *Syncer) where(m *memory) reached {
 // session returns the cluster as the overlay's account sees it. What the overlay watched as
 // another account it watches no more.
 func (s *Syncer) session(o *v1alpha1.Overlay, m *memory) (*cluster.Session, error) {
-	session, err := s.Cluster.As(s.account(o))
+	session, err := s.Cluster.As(s.AccountOf(o))
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +234,8 @@ func (s *Syncer) session(o *v1alpha1.Overlay, m *memory) (*cluster.Session, erro
 	return session, nil
 }
 
-// account is the one in whose name an overlay is worked on.
-func (s *Syncer) account(o *v1alpha1.Overlay) cluster.Account {
+// AccountOf is the account in whose name an overlay is worked on.
+func (s *Syncer) AccountOf(o *v1alpha1.Overlay) cluster.Account {
 	if name := cmp.Or(o.Spec.ServiceAccountName, s.DefaultAccount); name != "" {
 		return cluster.Account{Namespace: o.Namespace, Name: name}
 	}

@@ -16,55 +16,62 @@ import (
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/plan"
 	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/trace"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// Preview is what a pass over an Overlay would do now.
+type Preview struct {
+	// Plan has what differs in the fields of objects, and what the API server refuses.
+	Plan agent.Plan
+	// Set is what is wanted, and Trace what was read for it.
+	Set   agent.Set
+	Trace trace.Trace
+}
+
 // Preview says what a pass over an Overlay would do now, and does none of it: it reads, and it
 // tries changes as dry runs to learn which fields differ and what the API server refuses.
-// Others are all Overlays of the cluster. Everything is read as whoever the Cluster's
-// configuration stands for, not as the Overlay's account, so that nobody needs the right to
-// impersonate; a change that may not be tried is shown all the same.
-func (s *Syncer) Preview(ctx context.Context, o *v1alpha1.Overlay, others []v1alpha1.Overlay, source Source, now time.Time) (agent.Plan, error) {
-	session, err := s.Cluster.As(cluster.Yours)
+// Others are all Overlays of the cluster. Everything is read as an account: the Overlay's own, by
+// AccountOf, or whoever the Cluster's configuration stands for, so that nobody needs the right to
+// impersonate. A change that may not be tried is shown all the same.
+func (s *Syncer) Preview(ctx context.Context, as cluster.Account, o *v1alpha1.Overlay, others []v1alpha1.Overlay, source Source, now time.Time) (Preview, error) {
+	session, err := s.Cluster.As(as)
 	if err != nil {
-		return agent.Plan{}, err
+		return Preview{}, err
 	}
-	defer session.Leave(OwnerOf(o))
-	set, kinds, redact, err := s.wants(ctx, session, o, source)
+	set, seen, kinds, redact, err := s.wants(ctx, session, o, source)
 	if err != nil {
-		return agent.Plan{}, err
+		return Preview{Trace: seen}, redact.failure(err)
 	}
 	if set, err = leavingOut(o, set); err != nil {
-		return agent.Plan{}, err
+		return Preview{Trace: seen}, err
 	}
 	inventory, err := s.Inventories.Load(ctx, OwnerOf(o))
 	if err != nil {
-		return agent.Plan{}, err
+		return Preview{}, err
 	}
 	facts := s.facts(o, &memory{}, source, set, inventory, now)
 	facts.Kinds = kinds
-	facts = execute.Gather(ctx, session, s.Inventories, facts, s.limits(o))
+	facts = execute.Glance(ctx, session, s.Inventories, facts, s.limits(o))
 	facts.Claims = s.neighbours(ctx, session, o, others, source, facts)
-	return redact.plan(rehearse(ctx, session, stamped(plan.Make(facts)))), nil
+	return Preview{Plan: redact.plan(rehearse(ctx, session, stamped(plan.Make(facts)))), Set: set, Trace: seen}, nil
 }
 
 // wants renders an Overlay. Kinds that its own CRDs are about to define count as known.
-func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay, source Source) (agent.Set, map[schema.GroupKind]plan.Kind, redactor, error) {
+func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay, source Source) (agent.Set, trace.Trace, map[schema.GroupKind]plan.Kind, redactor, error) {
 	variables, secrets, err := substitutes(ctx, session, o)
+	redact := newRedactor(secrets)
 	if err != nil {
-		return agent.Set{}, nil, redactor{}, err
+		return agent.Set{}, trace.Trace{}, nil, redact, err
 	}
-	set, err := s.Renders.Render(ctx, render.Request{
-		Source: render.Source{Dir: source.Dir, Commit: source.Revision.Commit},
-		Spec:   SpecOf(o, variables),
-	})
+	rendered, err := s.Renders.Run(ctx, render.Request{Source: source.files(), Spec: SpecOf(o, variables)})
 	if err != nil {
-		return agent.Set{}, nil, redactor{}, err
+		return agent.Set{}, rendered.Trace, nil, redact, err
 	}
-	set, kinds, err := execute.Scope(session, set)
+	set, kinds, err := execute.Scope(session, rendered.Set)
 	if err != nil {
-		return agent.Set{}, nil, redactor{}, err
+		return agent.Set{}, rendered.Trace, nil, redact, err
 	}
 	for _, object := range set.Objects {
 		definition, ok := manifest.DefinitionOf(object)
@@ -75,15 +82,15 @@ func (s *Syncer) wants(ctx context.Context, session *cluster.Session, o *v1alpha
 			kinds[definition.GroupKind()] = plan.Kind{Namespaced: definition.Namespaced}
 		}
 	}
-	return set, kinds, newRedactor(secrets), nil
+	return set, rendered.Trace, kinds, redact, nil
 }
 
 // neighbours answers plan.Claims from what the other Overlays want at the same revision. An
 // Overlay that could not be asked has a nil set, and lets go of nothing.
 type neighbours map[agent.Owner]map[agent.Ref]bool
 
-// neighbours renders the other Overlays of the Repository, if the plan depends on what they
-// want: when objects belong to another one, or are about to be pruned.
+// neighbours finds out what the other Overlays of the Repository want, if the plan depends on it. Those
+// are rendered of which it is not known: when objects belong to another one, or are about to be pruned.
 func (s *Syncer) neighbours(ctx context.Context, session *cluster.Session, o *v1alpha1.Overlay, others []v1alpha1.Overlay, source Source, facts plan.Facts) neighbours {
 	n := neighbours{}
 	var ask []*v1alpha1.Overlay
@@ -100,12 +107,19 @@ func (s *Syncer) neighbours(ctx context.Context, session *cluster.Session, o *v1
 	if !contested(facts) {
 		return n
 	}
+	ask = slices.DeleteFunc(ask, func(other *v1alpha1.Overlay) bool {
+		wanted, known := s.wantedAt(other, source)
+		if known {
+			n[OwnerOf(other)] = wanted
+		}
+		return known
+	})
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(previewsAtOnce)
 	for _, other := range ask {
 		group.Go(func() error {
-			set, _, _, err := s.wants(ctx, session, other, source)
+			set, _, _, _, err := s.wants(ctx, session, other, source)
 			if err != nil {
 				return nil // it cannot say what it wants; that is its own plan's trouble
 			}

@@ -3,10 +3,12 @@ package sync
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/render"
 )
 
 // shortestSecret is the length from which on a value is taken for a secret. Shorter ones, such
@@ -58,6 +60,17 @@ func (r redactor) text(s string) string {
 		return s
 	}
 	return r.replace.Replace(s)
+}
+
+// failure hides values in why something could not be rendered.
+func (r redactor) failure(err error) error {
+	e, is := errors.AsType[*render.Error](err)
+	if !is || r.replace == nil {
+		return err
+	}
+	told := *e
+	told.Message = r.text(e.Message)
+	return &told
 }
 
 // report hides values in all that a report says.

@@ -150,7 +150,7 @@ func SpecOf(o *v1alpha1.Overlay, variables map[string]string) render.Spec {
 
 // SpecOf is what of an Overlay is rendered, with its variables as they are now.
 func (s *Syncer) SpecOf(ctx context.Context, o *v1alpha1.Overlay) (render.Spec, error) {
-	session, err := s.Cluster.As(s.account(o))
+	session, err := s.Cluster.As(s.AccountOf(o))
 	if err != nil {
 		return render.Spec{}, err
 	}

@@ -58,6 +58,7 @@ type memory struct {
 	// claimed is the revision at which wanted was found out, or could not be.
 	claimed string
 	wanted  map[agent.Ref]bool
+	reading reading // what it was found out from
 	reached reached
 
 	// since is when the objects were last changed, or first looked at: health has spec.timeout
@@ -165,7 +166,7 @@ func (s *Syncer) arrive(m *memory, now reached) bool {
 
 // claim notes what an Overlay wants at a revision, or that this cannot be known (a nil set),
 // and tells whether that is news to others.
-func (s *Syncer) claim(m *memory, revision string, set *agent.Set) bool {
+func (s *Syncer) claim(m *memory, o *v1alpha1.Overlay, revision string, set *agent.Set) bool {
 	var wanted map[agent.Ref]bool
 	if set != nil {
 		wanted = make(map[agent.Ref]bool, len(set.Objects))
@@ -178,7 +179,7 @@ func (s *Syncer) claim(m *memory, revision string, set *agent.Set) bool {
 	news := m.claimed != revision
 	m.claimed = revision
 	if set != nil {
-		m.wanted = wanted
+		m.wanted, m.reading = wanted, reading{o.Generation, m.rendered.traces}
 	}
 	return news
 }

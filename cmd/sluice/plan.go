@@ -241,11 +241,11 @@ func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alp
 		Cluster: target, Inventories: &record.Inventories{Reader: p.client}, Renders: renders,
 		Limits: execute.Limits{Parallel: sideBySide, Request: time.Minute},
 	}
-	made, err := syncer.Preview(ctx, o, all, source, time.Now())
+	made, err := syncer.Preview(ctx, cluster.Yours, o, all, source, time.Now())
 	if e, ok := errors.AsType[*render.Error](err); ok {
-		return made, fmt.Errorf("Overlay %s cannot be rendered: %w", client.ObjectKeyFromObject(o), e)
+		return made.Plan, fmt.Errorf("Overlay %s cannot be rendered: %w", client.ObjectKeyFromObject(o), e)
 	}
-	return made, err
+	return made.Plan, err
 }
 
 func (p *planning) print(o *v1alpha1.Overlay, made agent.Plan) error {

@@ -83,7 +83,9 @@ type Window struct {
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
-// ApprovalGate asks for people.
+// ApprovalGate asks for people: who signed the commit that names the version, or who reviewed the pull
+// request that brought it.
+// +kubebuilder:validation:XValidation:rule="has(self.keysSecretRef) != has(self.reviews)",message="an approval has exactly one of keysSecretRef and reviews"
 type ApprovalGate struct {
 	// Minimum number of people. Default 1.
 	// +kubebuilder:default=1
@@ -94,8 +96,32 @@ type ApprovalGate struct {
 
 	// KeysSecretRef names a Secret of this namespace with public keys, PGP or SSH, one in each
 	// value: the commit that names the version has to be signed by one of them.
-	// +required
-	KeysSecretRef meta.LocalObjectReference `json:"keysSecretRef"`
+	// +optional
+	KeysSecretRef *meta.LocalObjectReference `json:"keysSecretRef,omitempty"`
+
+	// Reviews has people approve the pull request whose merge made the commit that names the version.
+	// Those count who may write to the repository, who did not open it, and whose approval is of what
+	// was merged and was not dismissed. It takes spec.pullRequests of the Repository.
+	// +optional
+	Reviews *ReviewApproval `json:"reviews,omitempty"`
+}
+
+// ReviewApproval says whose reviews count. With neither users nor teams, everybody's do who may write to
+// the repository; with both, those in either.
+type ReviewApproval struct {
+	// Users by their names on the forge.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=255
+	// +optional
+	Users []string `json:"users,omitempty"`
+
+	// Teams: organization/team on Gitea and GitHub, a group with its parents on GitLab.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=255
+	// +optional
+	Teams []string `json:"teams,omitempty"`
 }
 
 // Analysis is a measurement that is taken several times, and what it has to be. Exactly one of

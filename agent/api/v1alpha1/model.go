@@ -184,6 +184,12 @@ type Stage struct {
 	// +kubebuilder:validation:MaxLength=40
 	// +optional
 	PromoteFrom string `json:"promoteFrom,omitempty"`
+
+	// Merge: Auto has the agent merge the pull request with which it proposes a version for this
+	// stage, once all gates are passed that need no commit. Default: people merge it.
+	// +kubebuilder:validation:Enum=Auto;Manual
+	// +optional
+	Merge MergePolicy `json:"merge,omitempty"`
 }
 
 // Rollout says how a version takes over from the one before.
@@ -420,3 +426,14 @@ func (m *Model) GetConditions() []metav1.Condition { return m.Status.Conditions 
 
 // NamespaceOf returns the namespace in which a stage serves.
 func (m *Model) NamespaceOf(s Stage) string { return orDefault(s.Namespace, m.Namespace) }
+
+// MergePolicy says who merges what the agent proposes.
+type MergePolicy string
+
+// Policies.
+const (
+	// MergeManual: people do.
+	MergeManual MergePolicy = "Manual"
+	// MergeAuto: the agent does.
+	MergeAuto MergePolicy = "Auto"
+)

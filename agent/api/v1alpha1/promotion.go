@@ -196,6 +196,12 @@ type ProposalStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// Findings of the gates that need no commit, for the version that is proposed, as they are now.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Findings []Finding `json:"findings,omitempty"`
 }
 
 // Promotion is the record of one attempt to have a version serve in a stage. The agent writes it.

@@ -65,6 +65,11 @@ type RepositorySpec struct {
 	// +optional
 	Receiver *Receiver `json:"receiver,omitempty"`
 
+	// PullRequests has the agent meet people on the pull requests to the branch that is followed: it
+	// says what merging one would do, opens some itself, and says what has become of those merged.
+	// +optional
+	PullRequests *PullRequests `json:"pullRequests,omitempty"`
+
 	// Suspend stops looking at the remote. What was fetched before stays usable.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
@@ -78,6 +83,62 @@ type Receiver struct {
 	// +required
 	SecretRef meta.LocalObjectReference `json:"secretRef"`
 }
+
+// PullRequests says on which forge the repository is, and how to be let in there.
+type PullRequests struct {
+	// Provider is the kind of forge: gitea (Forgejo too), github, gitlab.
+	// +required
+	Provider Provider `json:"provider"`
+
+	// URL of the forge's API, where it is not at its usual place on the host of spec.url:
+	// https://host/api/v1 (Gitea), https://host/api/v3 (GitHub Enterprise), https://host/api/v4
+	// (GitLab).
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern="^https?://[^@ ?#]+$"
+	// +optional
+	URL string `json:"url,omitempty"`
+
+	// SecretRef names a Secret of the same namespace with the key token; or, for a GitHub App,
+	// githubAppID, githubAppInstallationID and githubAppPrivateKey, as Flux has them. The key ca.crt
+	// is the forge's certificate authority, where it is not a public one.
+	// +kubebuilder:validation:XValidation:rule="self.name.size() > 0",message="name the Secret with the key token"
+	// +required
+	SecretRef meta.LocalObjectReference `json:"secretRef"`
+
+	// Name tells this agent from others that meet people on the same pull requests, such as one in
+	// each cluster: the commit status is sluice/NAME/plan then, and not sluice/plan.
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Interval between two looks at the forge, at least 5s. Default 1m, and 10m where spec.receiver
+	// has the forge tell of changes.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s')",message="interval must be at least 5s"
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// Forks has pull requests from forks planned too, which anybody may open. What they would change
+	// is rendered, tried as dry runs and shown. Default false.
+	// +optional
+	Forks bool `json:"forks,omitempty"`
+}
+
+// Provider is a kind of forge.
+// +kubebuilder:validation:Enum=gitea;github;gitlab
+type Provider string
+
+// Providers.
+const (
+	// Gitea and Forgejo.
+	Gitea Provider = "gitea"
+	// GitHub and GitHub Enterprise.
+	GitHub Provider = "github"
+	// GitLab, whose pull requests are called merge requests.
+	GitLab Provider = "gitlab"
+)
 
 // RepositoryRef selects a commit. Branch may be combined with commit; the others stand alone.
 // +kubebuilder:validation:XValidation:rule="[has(self.tag), has(self.semver), has(self.name), has(self.commit) || has(self.branch)].filter(x, x).size() <= 1",message="give one of branch, tag, semver, name or commit (commit may go with branch)"
@@ -138,6 +199,91 @@ type RepositoryStatus struct {
 	// was answered last.
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// PullRequests are those that the agent has to do with: open ones, and merged ones of which it has
+	// not said yet what has become of them.
+	// +listType=map
+	// +listMapKey=number
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	PullRequests []PullRequestStatus `json:"pullRequests,omitempty"`
+}
+
+// PullRequestStatus is what the agent has said on a pull request.
+type PullRequestStatus struct {
+	// Number of the pull request.
+	Number int64 `json:"number"`
+
+	// Head is the commit that was planned, and Base the one of the followed branch.
+	// +optional
+	Head string `json:"head,omitempty"`
+	// +optional
+	Base string `json:"base,omitempty"`
+
+	// State: Planned, Failed (it cannot be merged as it is, or could not be planned), Ignored (it is from a
+	// fork), Merged (what becomes of it is followed).
+	// +optional
+	State PullRequestState `json:"state,omitempty"`
+
+	// Summary of the plan in one sentence, or of what has become of the merge.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Summary string `json:"summary,omitempty"`
+
+	// Said is a digest of what was said last, so that nothing is said twice.
+	// +optional
+	Said string `json:"said,omitempty"`
+
+	// Merge is what is to become of a pull request that has been merged.
+	// +optional
+	Merge *MergeStatus `json:"merge,omitempty"`
+
+	// Overlays that it makes a difference to, as namespace/name.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Overlays []string `json:"overlays,omitempty"`
+
+	// Models whose stages it changes.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Models []PullRequestModel `json:"models,omitempty"`
+}
+
+// PullRequestState says how far a pull request is.
+// +kubebuilder:validation:Enum=Planned;Failed;Ignored;Merged
+type PullRequestState string
+
+// States of pull requests.
+const (
+	PullRequestPlanned PullRequestState = "Planned"
+	PullRequestFailed  PullRequestState = "Failed"
+	PullRequestIgnored PullRequestState = "Ignored"
+	PullRequestMerged  PullRequestState = "Merged"
+)
+
+// MergeStatus is a merge whose end is awaited.
+type MergeStatus struct {
+	// Commit that it has put on the branch.
+	Commit string `json:"commit"`
+
+	// At is when the agent saw it.
+	At metav1.MicroTime `json:"at"`
+}
+
+// PullRequestModel is a stage that a pull request changes.
+type PullRequestModel struct {
+	// Name of the Model, and its Namespace.
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+
+	// Stage of the Model.
+	Stage string `json:"stage"`
+
+	// Version that is to serve there; empty if none is.
+	// +optional
+	Version string `json:"version,omitempty"`
 }
 
 // Repository is a Git repository: where it is, how to reach it, which commit to follow.
