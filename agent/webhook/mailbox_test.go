@@ -17,29 +17,19 @@ func repo(name string) types.NamespacedName {
 }
 
 func TestEventsMerge(t *testing.T) {
-	a := Event{Repository: repo("a"), Pulls: []int{7, 9}}
-	got := a.Merge(Event{Repository: repo("a"), Fetch: true, Pulls: []int{3, 7}})
-	if want := (Event{Repository: repo("a"), Fetch: true, Pulls: []int{3, 7, 9}}); !reflect.DeepEqual(got, want) {
+	a := Event{Repository: repo("a"), Pulls: true}
+	if got, want := a.Merge(Event{Repository: repo("a"), Fetch: true}), (Event{Repository: repo("a"), Fetch: true, Pulls: true}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if !reflect.DeepEqual(a.Pulls, []int{7, 9}) {
-		t.Errorf("the first has changed: %+v", a)
-	}
-	for n := range maxPulls {
-		got = got.Merge(Event{Pulls: []int{100 + n}})
-	}
-	if !got.AllPulls || got.Pulls != nil || !got.Fetch {
-		t.Errorf("too many: %+v", got)
-	}
-	if got = got.Merge(Event{Pulls: []int{1}}); !got.AllPulls || got.Pulls != nil {
-		t.Errorf("one more: %+v", got)
+	if got := a.Merge(a); got != a {
+		t.Errorf("%+v, want %+v", got, a)
 	}
 }
 
 func TestMailboxKeepsOneEventOfEachRepository(t *testing.T) {
 	m := NewMailbox()
-	for n := range 10_000 {
-		m.Notify(Event{Repository: repo("a"), Pulls: []int{n}})
+	for range 10_000 {
+		m.Notify(Event{Repository: repo("a"), Pulls: true})
 		m.Notify(Event{Repository: repo("b"), Fetch: true})
 	}
 	m.Notify(Event{Repository: repo("a"), Fetch: true})
@@ -51,7 +41,7 @@ func TestMailboxKeepsOneEventOfEachRepository(t *testing.T) {
 		}
 		got = append(got, e)
 	}
-	want := []Event{{Repository: repo("a"), Fetch: true, AllPulls: true}, {Repository: repo("b"), Fetch: true}}
+	want := []Event{{Repository: repo("a"), Fetch: true, Pulls: true}, {Repository: repo("b"), Fetch: true}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -107,9 +97,7 @@ func TestMailboxLosesNothing(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				for _, n := range e.Pulls {
-					seen[fmt.Sprint(e.Repository, n)] = true
-				}
+				seen[e.Repository.Name] = true
 				all := len(seen) == writers*each
 				mu.Unlock()
 				if all {
@@ -121,8 +109,7 @@ func TestMailboxLosesNothing(t *testing.T) {
 	for w := range writers {
 		writing.Go(func() {
 			for n := range each {
-				// Names of their own, lest a merge overflows.
-				m.Notify(Event{Repository: repo(fmt.Sprintf("r%d-%d", w, n/8)), Pulls: []int{n}})
+				m.Notify(Event{Repository: repo(fmt.Sprintf("r%d-%d", w, n)), Pulls: true})
 			}
 		})
 	}

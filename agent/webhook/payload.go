@@ -31,11 +31,11 @@ func (n news) event(t Target) (Event, bool) {
 	e := Event{Fetch: n.anything || t.follows(n.moved)}
 	for _, base := range n.bases {
 		if n.pull > 0 && t.follows("refs/heads/"+base) {
-			e.Pulls = []int{n.pull}
+			e.Pulls = true
 			e.Fetch = e.Fetch || n.merged
 		}
 	}
-	return e, e.Fetch || e.Pulls != nil
+	return e, e.Fetch || e.Pulls
 }
 
 // errShape is the error of a body that is not what the forge sends.

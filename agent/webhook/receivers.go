@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -111,18 +112,30 @@ func (r *Receivers) Deliver(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
+		now := time.Now().Format(time.RFC3339Nano)
+		annotations := map[string]string{}
 		if e.Fetch {
-			r.look(ctx, e.Repository)
+			annotations[meta.ReconcileRequestAnnotation] = now
 		}
+		if e.Pulls {
+			annotations[v1alpha1.PullRequestsAnnotation] = now
+		}
+		r.annotate(ctx, e.Repository, annotations)
 	}
 }
 
-// look asks for a look at a Repository, as people do.
-func (r *Receivers) look(ctx context.Context, name types.NamespacedName) {
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
+// annotate asks for a look at a Repository or its pull requests, as people do.
+func (r *Receivers) annotate(ctx context.Context, name types.NamespacedName, annotations map[string]string) {
+	if len(annotations) == 0 {
+		return
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	if err != nil {
+		return // never: they are texts
+	}
 	repo := &v1alpha1.Repository{}
 	repo.Namespace, repo.Name = name.Namespace, name.Name
-	if err := r.Client.Patch(ctx, repo, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
+	if err := r.Client.Patch(ctx, repo, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
 		log.FromContext(ctx).Info("a hook could not be passed on; what it tells of is seen at the next look", "repository", name, "error", err.Error())
 	}
 }
