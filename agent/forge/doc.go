@@ -6,7 +6,8 @@
 // error says when to come back. No token gets into an error. What people write is handed on as it is:
 // a title or a branch of a pull request is not to be trusted.
 //
-// [Open] makes a [Forge] without asking the forge anything. Every error of a Forge is an [*Error],
+// [Open] makes a [Forge] without asking the forge anything, and [Forges] keeps those that Repositories
+// name, with the Secrets that they are opened with. Every error of a Forge is an [*Error],
 // whose [Kind] says what to do and whose sentence names the repository, what was tried, what is
 // wrong and which right of the token is missing on that forge.
 //
@@ -19,6 +20,8 @@
 //	Pulls                 one a page, at most 1,000 pull requests
 //	Pull                  1 (Gitea: 2 if it is merged)
 //	PullOf                1 (Gitea: 2)
+//	MergeBase             1; Gitea: one a page of the commits that the head has and the base has
+//	                      not; as many again of the base where it was merged into the head
 //	Reviews               one a page; GitHub: one more for each person that approved; GitLab: 2,
 //	                      and its notes where it does not say when somebody approved
 //	TeamHas               1 (Gitea: 2); GitHub: one more for somebody who is not in it

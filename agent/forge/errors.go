@@ -117,6 +117,9 @@ func (f *Forge) finish(ctx context.Context, doing string, needs right, err error
 	} else if cause := ctx.Err(); cause != nil {
 		e = *explain(ctx, cause)
 	}
+	if e.Kind == Unauthorized || e.Kind == Forbidden {
+		f.doubted.Store(true)
+	}
 	why := e.Message
 	if why == "" {
 		why = e.advice(f.place.provider, needs)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"code.gitea.io/sdk/gitea"
@@ -161,6 +162,94 @@ func (g *giteaForge) headOf(b *gitea.PRBranchInfo) Branch {
 		head.Name = b.Name
 	}
 	return head
+}
+
+// mergeBase works it out of the commits that the head has and the base has not: it is where they begin.
+// Where the base was merged into the head they begin at several, of which the one is it that is behind
+// no other: the first, or one that the base has and the first has not.
+func (g *giteaForge) mergeBase(ctx context.Context, base, head string) (string, error) {
+	ours, err := g.without(ctx, head, base)
+	if err != nil || len(ours) == 0 {
+		return head, err // all that it has, the base has
+	}
+	forks := ours.beginnings()
+	switch len(forks) {
+	case 0:
+		return "", nil
+	case 1:
+		return forks[0], nil
+	}
+	theirs, err := g.without(ctx, base, forks[0])
+	if err != nil {
+		return "", err
+	}
+	newer := slices.DeleteFunc(slices.Clone(forks), func(sha string) bool { return !theirs.has(sha) })
+	if len(newer) == 0 {
+		return forks[0], nil
+	}
+	behind := theirs.behind(newer)
+	return newer[max(0, slices.IndexFunc(newer, func(sha string) bool { return !behind[sha] }))], nil
+}
+
+// without returns the commits that one has behind it, with itself, and another has not: the newest first.
+func (g *giteaForge) without(ctx context.Context, commit, other string) (commits, error) {
+	c, owner, name, err := g.at(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return all(func(page int) ([]*gitea.Commit, int, error) {
+		found, response, err := c.ListRepoCommits(owner, name, gitea.ListCommitOptions{
+			ListOptions: gitea.ListOptions{Page: page, PageSize: pullsPerPage}, SHA: commit, Not: other,
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		found = slices.DeleteFunc(found, func(c *gitea.Commit) bool { return c == nil || c.CommitMeta == nil })
+		return found, response.NextPage, nil
+	})
+}
+
+// commits are a part of a history.
+type commits []*gitea.Commit
+
+func (some commits) has(sha string) bool {
+	return slices.ContainsFunc(some, func(c *gitea.Commit) bool { return c.SHA == sha })
+}
+
+// beginnings are the parents of commits that are not among them, those of the newest first.
+func (some commits) beginnings() []string {
+	known := map[string]bool{}
+	for _, c := range some {
+		known[c.SHA] = true
+	}
+	var found []string
+	for _, c := range some {
+		for _, parent := range slices.Backward(c.Parents) { // what was merged in, then what it was merged into
+			if parent != nil && !known[parent.SHA] {
+				known[parent.SHA] = true
+				found = append(found, parent.SHA)
+			}
+		}
+	}
+	return found
+}
+
+// behind returns which are behind one of these, as far as it can be told from the commits.
+func (some commits) behind(these []string) map[string]bool {
+	parents := map[string][]*gitea.CommitMeta{}
+	for _, c := range some {
+		parents[c.SHA] = c.Parents
+	}
+	behind := map[string]bool{}
+	for next := slices.Clone(these); len(next) > 0; next = next[1:] {
+		for _, parent := range parents[next[0]] {
+			if parent != nil && !behind[parent.SHA] {
+				behind[parent.SHA] = true
+				next = append(next, parent.SHA)
+			}
+		}
+	}
+	return behind
 }
 
 func (g *giteaForge) reviews(ctx context.Context, number int) ([]Review, error) {

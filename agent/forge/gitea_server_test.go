@@ -104,6 +104,30 @@ func giteaServer(w *world, mux *http.ServeMux) {
 		}
 		refuse(rw, 404, "pull request does not exist [id: 0, issue_id: 0, head_repo_id: 0, base_repo_id: 1, head_branch: , base_branch: ]")
 	})
+	mux.HandleFunc("GET "+repo+"/commits", func(rw http.ResponseWriter, r *http.Request) {
+		q := w.query(r, "sha", "not", "page", "limit", "stat", "verification", "files")
+		if q.Get("stat") != "false" || q.Get("verification") != "false" || q.Get("files") != "false" {
+			w.t.Errorf("%s asks for more than commits", r.URL)
+		}
+		if !slices.Contains(w.commits(), q.Get("sha")) {
+			refuse(rw, 404, "object does not exist [id: "+q.Get("sha")+", rel_path: ]")
+			return
+		}
+		behind, other := w.history(q.Get("sha")), w.history(q.Get("not"))
+		found := []any{}
+		for _, sha := range slices.Backward(w.commits()) {
+			if behind[sha] && !other[sha] {
+				parents := []any{}
+				for _, parent := range w.parents[sha] {
+					parents = append(parents, map[string]any{"sha": parent})
+				}
+				found = append(found, map[string]any{"sha": sha, "parents": parents})
+			}
+		}
+		part, page, next := window(w, found, q, "limit")
+		w.link(rw, r, page, next)
+		answer(rw, 200, part)
+	})
 	mux.HandleFunc("GET "+repo+"/git/refs/pull/{number}/head", func(rw http.ResponseWriter, r *http.Request) {
 		p := w.find(rw, r)
 		if p == nil {

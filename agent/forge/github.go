@@ -100,6 +100,15 @@ func (g *gitHubForge) branchOf(b *github.PullRequestBranch) Branch {
 	return read
 }
 
+// mergeBase compares two commits. The first page of the answer would have the diffs of 300 files in it.
+func (g *gitHubForge) mergeBase(ctx context.Context, base, head string) (string, error) {
+	found, _, err := g.client.Repositories.CompareCommits(ctx, g.place.owner(), g.place.name(), base, head, &github.ListOptions{Page: 2, PerPage: 1})
+	if says(err, http.StatusNotFound, "no common ancestor") {
+		return "", nil
+	}
+	return found.GetMergeBaseCommit().GetSHA(), err
+}
+
 func (g *gitHubForge) reviews(ctx context.Context, number int) ([]Review, error) {
 	found, err := all(func(page int) ([]*github.PullRequestReview, int, error) {
 		found, response, err := g.client.PullRequests.ListReviews(ctx, g.place.owner(), g.place.name(), number, &github.ListOptions{Page: page, PerPage: perPage})

@@ -98,6 +98,33 @@ func gitHub(w *world, mux *http.ServeMux) {
 		}
 		answer(rw, 200, found)
 	})
+	handle("GET "+repo+"/compare/{both}", func(rw http.ResponseWriter, r *http.Request) {
+		q := w.query(r, "per_page", "page")
+		base, head, ok := strings.Cut(r.PathValue("both"), "...")
+		if !ok || !slices.Contains(w.commits(), base) || !slices.Contains(w.commits(), head) {
+			answer(rw, 404, map[string]any{"message": "Not Found"})
+			return
+		}
+		common := w.mergeBase(base, head)
+		if common == "" {
+			answer(rw, 404, map[string]any{"message": "No common ancestor between " + base + " and " + head + "."})
+			return
+		}
+		behind := w.history(base)
+		commits := []any{}
+		for _, sha := range w.commits() {
+			if w.history(head)[sha] && !behind[sha] {
+				commits = append(commits, map[string]any{"sha": sha})
+			}
+		}
+		total := len(commits)
+		part, page, next := window(w, commits, q, "per_page")
+		if page == 1 {
+			w.t.Error("the first page of a comparison, which has all diffs in it, is asked for")
+		}
+		w.link(rw, r, page, next)
+		answer(rw, 200, map[string]any{"merge_base_commit": map[string]any{"sha": common}, "total_commits": total, "commits": part})
+	})
 	handle("GET "+repo+"/pulls/{number}/reviews", func(rw http.ResponseWriter, r *http.Request) {
 		q := w.query(r, "per_page", "page")
 		p := w.find(rw, r)

@@ -114,6 +114,19 @@ func (g *gitLabForge) readOne(m *gitlab.BasicMergeRequest) Pull {
 	return read
 }
 
+func (g *gitLabForge) mergeBase(ctx context.Context, base, head string) (string, error) {
+	found, _, err := g.client.Repositories.MergeBase(g.place.path, &gitlab.MergeBaseOptions{Ref: &[]string{base, head}}, gitlab.WithContext(ctx))
+	switch {
+	case says(err, http.StatusNotFound, "merge base not found"):
+		return "", nil
+	case says(err, http.StatusBadRequest, "could not find ref"):
+		return "", &Error{Kind: NotFound, said: "one of its commits is not there"}
+	case err != nil:
+		return "", err
+	}
+	return found.ID, nil
+}
+
 // approval is what GitLab says of an approval: not of which commit, and since version 18 when.
 type approval struct {
 	User       struct{ Username string } `json:"user"`

@@ -95,11 +95,11 @@ func gitLabServer(w *world, mux *http.ServeMux) {
 			p.mergedSHA, p.updated = p.sha(), w.now()
 			at := p.sha() // a fast-forward makes no commit
 			if squash {
-				p.squash = w.commit()
+				p.squash = w.commit(w.branches[p.base])
 				at = p.squash
 			}
 			if !w.fastForward {
-				p.merge = w.commit()
+				p.merge = w.commit(w.branches[p.base], at)
 				at = p.merge
 			}
 			w.branches[p.base] = at
@@ -115,6 +115,26 @@ func gitLabServer(w *world, mux *http.ServeMux) {
 			}
 		}
 		answer(rw, 200, found)
+	})
+	mux.HandleFunc("GET "+project+"/repository/merge_base", func(rw http.ResponseWriter, r *http.Request) {
+		refs := w.query(r, "refs[]")["refs[]"]
+		if len(refs) != 2 {
+			say(rw, 400, "Provide at least 2 refs")
+			return
+		}
+		for i, ref := range refs {
+			if sha := w.branches[ref]; sha != "" {
+				refs[i] = sha
+			} else if !slices.Contains(w.commits(), ref) {
+				say(rw, 400, "Could not find ref: "+ref)
+				return
+			}
+		}
+		if base := w.mergeBase(refs[0], refs[1]); base != "" {
+			answer(rw, 200, map[string]any{"id": base, "short_id": base[:8]})
+			return
+		}
+		say(rw, 404, "404 Merge Base Not Found")
 	})
 	mux.HandleFunc("GET "+requests+"/{number}/approvals", func(rw http.ResponseWriter, r *http.Request) {
 		p := w.find(rw, r)

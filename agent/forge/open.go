@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -45,6 +46,8 @@ type Forge struct {
 
 	mu   sync.Mutex // also: one comment at a time, so that there are never two of the same
 	self string
+
+	doubted atomic.Bool // the forge has not accepted the token, or not for all it was used for
 }
 
 // Format keeps secrets out of every verb of fmt.
@@ -62,6 +65,9 @@ type provider interface {
 	pull(ctx context.Context, number int) (Pull, error)
 	// pullsOf returns pull requests that have to do with a commit.
 	pullsOf(ctx context.Context, commit string) ([]Pull, error)
+	// mergeBase returns a commit that both have and that is behind no other such commit; empty if there
+	// is none. The head is a commit.
+	mergeBase(ctx context.Context, base, head string) (string, error)
 	reviews(ctx context.Context, number int) ([]Review, error)
 	teamHas(ctx context.Context, team, user string) (bool, error)
 	setStatus(ctx context.Context, commit string, s Status) error

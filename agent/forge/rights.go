@@ -6,6 +6,7 @@ type right int
 const (
 	toKnowSelf right = iota
 	toRead
+	toCompare
 	toReview
 	toTeams
 	toStatus
@@ -21,6 +22,7 @@ var rights = map[Provider]map[right]string{
 	Gitea: {
 		toKnowSelf: "the scope read:user",
 		toRead:     "the scope read:repository, and its owner access to the repository",
+		toCompare:  "the scope read:repository, and its owner access to the code",
 		toReview:   "the scope read:repository",
 		toTeams:    "the scope read:organization, and its owner a place in the organization",
 		toStatus:   "the scope write:repository, and its owner write access to the code",
@@ -32,6 +34,7 @@ var rights = map[Provider]map[right]string{
 	GitHub: {
 		toKnowSelf: "nothing but to be valid",
 		toRead:     "the permission Pull requests: read",
+		toCompare:  "the permission Contents: read",
 		toReview:   "the permissions Pull requests: read and Metadata: read",
 		toTeams:    "the organization's permission Members: read",
 		toStatus:   "the permission Commit statuses: write",
@@ -43,6 +46,7 @@ var rights = map[Provider]map[right]string{
 	GitLab: {
 		toKnowSelf: "the scope api",
 		toRead:     "the scope api, and the role Reporter in the project",
+		toCompare:  "the scope api, and the role Reporter in the project",
 		toReview:   "the scope api, and the role Reporter in the project",
 		toTeams:    "the scope api, and its owner a place in the group",
 		toStatus:   "the scope api, and the role Developer in the project (Maintainer for a protected branch)",

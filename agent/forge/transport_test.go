@@ -57,6 +57,11 @@ func TestCalls(t *testing.T) {
 			map[forge.Provider]string{forge.Gitea: "scope read:user", forge.GitHub: "valid", forge.GitLab: "scope api"}},
 		{"Pulls", func(ctx context.Context, f *forge.Forge) error { _, err := f.Pulls(ctx, "main"); return err },
 			map[forge.Provider]string{forge.Gitea: "scope read:repository", forge.GitHub: "Pull requests: read", forge.GitLab: "role Reporter"}},
+		{"MergeBase", func(ctx context.Context, f *forge.Forge) error {
+			_, err := f.MergeBase(ctx, forge.Pull{Number: 1, Base: forge.Branch{Name: "main", Commit: commit}, Head: forge.Branch{Name: "x", Commit: commit}})
+			return err
+		},
+			map[forge.Provider]string{forge.Gitea: "access to the code", forge.GitHub: "Contents: read", forge.GitLab: "role Reporter"}},
 		{"Pull", func(ctx context.Context, f *forge.Forge) error { _, err := f.Pull(ctx, 1); return err },
 			map[forge.Provider]string{forge.Gitea: "scope read:repository", forge.GitHub: "Pull requests: read", forge.GitLab: "role Reporter"}},
 		{"PullOf", func(ctx context.Context, f *forge.Forge) error { _, err := f.PullOf(ctx, "main", commit); return err },
@@ -90,6 +95,9 @@ func TestCalls(t *testing.T) {
 		for _, c := range calls {
 			for _, status := range []int{401, 403, 404} {
 				kind := map[int]forge.Kind{401: forge.Unauthorized, 403: forge.Forbidden, 404: forge.NotFound}[status]
+				if status == 404 && c.name == "MergeBase" {
+					kind = forge.Unavailable // the forge may get the commit yet
+				}
 				for range 3 {
 					w.say(reply{status: status, body: `{"message":"No. ` + token + `"}`})
 				}

@@ -2,6 +2,7 @@ package forge_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,7 @@ type world struct {
 	serial   int
 	clock    time.Time
 	branches map[string]string
+	parents  map[string][]string // of commits
 	pulls    []*pull
 	comments []*note
 	statuses []map[string]string
@@ -95,7 +97,7 @@ type reply struct {
 }
 
 func newWorld(t *testing.T, accepts string, routes func(*world, *http.ServeMux)) *world {
-	w := &world{t: t, accepts: accepts, branches: map[string]string{}, most: 100, clock: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	w := &world{t: t, accepts: accepts, branches: map[string]string{}, parents: map[string][]string{}, most: 100, clock: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
 	w.branches["main"] = w.commit()
 	mux := http.NewServeMux()
 	routes(w, mux)
@@ -189,16 +191,49 @@ func (w *world) now() time.Time {
 	return w.clock
 }
 
-func (w *world) commit() string {
+func (w *world) commit(parents ...string) string {
 	w.serial++
-	return fmt.Sprintf("%040x", w.serial)
+	sha := fmt.Sprintf("%040x", w.serial)
+	w.parents[sha] = parents
+	return sha
+}
+
+// history is a commit with all that is behind it.
+func (w *world) history(sha string) map[string]bool {
+	behind := map[string]bool{}
+	for next := []string{sha}; len(next) > 0; next = next[1:] {
+		if !behind[next[0]] {
+			behind[next[0]] = true
+			next = append(next, w.parents[next[0]]...)
+		}
+	}
+	return behind
+}
+
+// mergeBases are the commits that two have in common and that are behind no other such one.
+func (w *world) mergeBases(a, b string) []string {
+	other := w.history(b)
+	both := slices.Sorted(maps.Keys(w.history(a)))
+	both = slices.DeleteFunc(both, func(c string) bool { return !other[c] })
+	return slices.DeleteFunc(slices.Clone(both), func(c string) bool {
+		return slices.ContainsFunc(both, func(o string) bool { return o != c && w.history(o)[c] })
+	})
+}
+
+// mergeBase is one of them, for who wants no more; empty if there is none.
+func (w *world) mergeBase(a, b string) string {
+	return strings.Join(w.mergeBases(a, b)[:min(1, len(w.mergeBases(a, b)))], "")
 }
 
 // push makes a commit on a branch.
 func (w *world) push(branch string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sha := w.commit()
+	return w.put(branch, w.commit(cmp.Or(w.branches[branch], w.branches["main"])))
+}
+
+// put sets a branch to a commit, for who holds the lock.
+func (w *world) put(branch, sha string) string {
 	w.branches[branch] = sha
 	for _, p := range w.pulls {
 		if p.head == branch && p.fork == "" && p.isOpen() {
@@ -257,7 +292,10 @@ func (w *world) taken(head, base string) bool {
 // merge merges in one of the ways.
 func (w *world) merge(p *pull, method string) {
 	p.mergedSHA, p.updated = p.sha(), w.now()
-	p.merge = w.commit()
+	p.merge = w.commit(w.branches[p.base])
+	if method == "merge" {
+		p.merge = w.commit(w.branches[p.base], p.sha())
+	}
 	w.branches[p.base] = p.merge
 	if method == "squash" {
 		p.squash = p.merge
@@ -269,6 +307,16 @@ func (w *world) site(f *forge.Forge, methods ...forge.Method) forgetest.Site {
 	return forgetest.Site{
 		Forge: f, Base: "main", Methods: methods, Reviewer: reviewer,
 		Push: func(_ *testing.T, branch string) string { return w.push(branch) },
+		Update: func(_ *testing.T, branch string) string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.put(branch, w.commit(w.branches[branch], w.branches["main"]))
+		},
+		Rewrite: func(_ *testing.T, branch string) string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.put(branch, w.commit(w.branches["main"]))
+		},
 		Review: func(_ *testing.T, number int, commit string) {
 			w.review(number, review{author: reviewer, state: "APPROVED", commit: commit})
 		},

@@ -20,10 +20,10 @@ const (
 var keys = []string{"name", "key", "containerPort", "port", "mountPath", "ip", "type"}
 
 // Diff compares two objects and returns what changes, in the order of the paths. Fields that
-// the API server keeps for itself are left out, and so are the values of Secrets. A nil object
+// the API server keeps for itself are left out, and values that are secret are masked. A nil object
 // has no fields.
 func Diff(ref agent.Ref, before, after map[string]any) []agent.Field {
-	d := differ{secret: ref.Kind == "Secret" && ref.Group == ""}
+	d := differ{ref: ref}
 	d.maps("", before, after)
 	if len(d.fields) > maxFields {
 		rest := len(d.fields) - maxFields
@@ -35,15 +35,17 @@ func Diff(ref agent.Ref, before, after map[string]any) []agent.Field {
 // Drift compares a live object with what Git wants and returns the fields of Git that are
 // different in the cluster. Fields that Git does not speak of do not count.
 func Drift(ref agent.Ref, live, wanted map[string]any) []agent.Field {
-	d := differ{secret: ref.Kind == "Secret" && ref.Group == "", wantedOnly: true}
+	d := differ{ref: ref, wantedOnly: true}
 	d.maps("", live, wanted)
 	return d.fields
 }
 
 type differ struct {
-	secret     bool
+	ref        agent.Ref
 	wantedOnly bool
 	fields     []agent.Field
+	// flagged are paths of what follows on --password or its like in a list of arguments.
+	flagged map[string]bool
 }
 
 // serverOwned are the fields that no diff shows.
@@ -96,6 +98,8 @@ func (d *differ) lists(path string, before, after []any) {
 	key := listKey(before, after)
 	old := elements(before, key)
 	seen := map[string]bool{}
+	d.flag(path, before)
+	d.flag(path, after)
 	for n, value := range after {
 		id := elementID(value, key, n)
 		seen[id] = true
@@ -108,6 +112,18 @@ func (d *differ) lists(path string, before, after []any) {
 	for n, value := range before {
 		if id := elementID(value, key, n); !seen[id] {
 			d.values(path+"["+id+"]", value, true, nil, false)
+		}
+	}
+}
+
+// flag marks the elements of a list that are secret because of the one before.
+func (d *differ) flag(path string, list []any) {
+	for n := range list {
+		if followsFlag(list, n) {
+			if d.flagged == nil {
+				d.flagged = map[string]bool{}
+			}
+			d.flagged[fmt.Sprintf("%s[%d]", path, n)] = true
 		}
 	}
 }
@@ -155,9 +171,8 @@ func (d *differ) show(path string, value any, present bool) string {
 	if !present {
 		return ""
 	}
-	if d.secret && (strings.HasPrefix(path, "data") || strings.HasPrefix(path, "stringData") ||
-		strings.Contains(path, "last-applied-configuration")) {
-		return "***"
+	if value = masked(d.ref, path, value); value == hidden || d.flagged[path] {
+		return hidden // as it is, without the quotes of YAML
 	}
 	text, err := yaml.Marshal(value)
 	if err != nil {

@@ -5,6 +5,9 @@
 // for every object of either side, in the order of the work, and a Violation for every
 // change that must not be made as things are. A Violation stops its object, never the rest.
 //
+// What a plan shows of an object is for everybody to read: values that are secret are masked in it,
+// wherever they are.
+//
 // The package is pure. It never reads the cluster, a file or the clock, so a plan can be
 // made for a pull request as well as for the real thing, and every rule in here is a row
 // in a table test.

@@ -11,14 +11,17 @@ import (
 
 // Merge is what has become of a merged pull request so far.
 type Merge struct {
+	// Name of the agent, where several report on the same pull requests; empty for most.
+	Name     string
 	Overlays []Applied
 	Models   []Promoted
 }
 
 // Applied is how far an Overlay is with the commit of the merge.
 type Applied struct {
-	Overlay string
-	State   State
+	// Overlay is its name, and Namespace where it is.
+	Overlay, Namespace string
+	State              State
 	// Took is the time from the merge to when all of it was live.
 	Took time.Duration
 	// Message says what it waits for, or what is wrong; not needed when it is live.
@@ -27,7 +30,8 @@ type Applied struct {
 
 // Promoted is how far a version is on its way into a stage.
 type Promoted struct {
-	Model, Stage string
+	// Model is its name, and Namespace where it is.
+	Model, Namespace, Stage string
 	// Version that is to serve; empty if none is to.
 	Version string
 	State   State
@@ -37,23 +41,31 @@ type Promoted struct {
 	Message string
 }
 
-// Status is a commit status.
-type Status struct {
-	Context string // sluice/shop, sluice/fraud-production
-	State   State
-	Summary string // plain text, of no more than 140 characters
-}
-
-// Statuses are one for every Overlay and every stage of a model.
+// Statuses are one for every Overlay and every stage of a model. Each has a context of its own, which
+// stays the same for as long as the Merge is about the same.
 func (m Merge) Statuses() []Status {
-	var statuses []Status
+	var keys []key
 	for _, a := range m.Overlays {
-		statuses = append(statuses, Status{"sluice/" + a.Overlay, a.State, summary(a.text(), a.Message)})
+		keys = append(keys, a.key())
 	}
 	for _, p := range m.Models {
-		statuses = append(statuses, Status{"sluice/" + p.Model + "-" + p.Stage, p.State, summary(p.text(), p.Message)})
+		keys = append(keys, p.key())
+	}
+	names := contexts(m.Name, keys)
+	var statuses []Status
+	for n, a := range m.Overlays {
+		statuses = append(statuses, Status{names[n], a.State, summary(a.text(), a.Message)})
+	}
+	for n, p := range m.Models {
+		statuses = append(statuses, Status{names[len(m.Overlays)+n], p.State, summary(p.text(), p.Message)})
 	}
 	return statuses
+}
+
+func (a Applied) key() key { return key{a.Overlay, []string{"overlay", a.Namespace, a.Overlay}} }
+
+func (p Promoted) key() key {
+	return key{p.Model + "-" + p.Stage, []string{"model", p.Namespace, p.Model, p.Stage}}
 }
 
 func summary(text, message string) string {
@@ -108,7 +120,7 @@ const most = 50
 // "v8 serves production".
 func Closing(m Merge) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**\n\n", m.headline())
+	fmt.Fprintf(&b, "**%s**\n\n", named(m.Name, m.headline(prose)))
 	for _, a := range m.Overlays[:min(most, len(m.Overlays))] {
 		b.WriteString(item("overlay "+code(a.Overlay), a.text(), a.Message))
 	}
@@ -134,7 +146,11 @@ func theRest(n int, what string) string {
 	return "- and " + count(n-most, "more "+what) + "\n"
 }
 
-func (m Merge) headline() string {
+// Summary is the headline of the closing comment as plain text, of no more than 140 characters.
+func (m Merge) Summary() string { return visible(m.headline(oneLine), longestSummary-1) }
+
+// headline says how far all of it is, with texts that others wrote shown in one way.
+func (m Merge) headline(show func(string) string) string {
 	var parts []string
 	served := len(m.Models) > 0 && !slices.ContainsFunc(m.Models, func(p Promoted) bool { return p.State != Success })
 	live := !slices.ContainsFunc(m.Overlays, func(a Applied) bool { return a.State != Success })
@@ -150,7 +166,7 @@ func (m Merge) headline() string {
 		if len(m.Models) > 1 {
 			text = p.Model + ": " + text
 		}
-		parts = append(parts, prose(text))
+		parts = append(parts, show(text))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -180,4 +196,19 @@ func (m Merge) applied() string {
 		return fmt.Sprintf("%d of %d overlays %s live", live, total, areOf(live))
 	}
 	return "being applied"
+}
+
+// Withdrawn is the comment in the place of a plan whose pull request was closed without a merge. Head is
+// the commit that was planned; it may be empty.
+func Withdrawn(name, head string) string {
+	of := ""
+	if head != "" {
+		of = " of " + code(short(head))
+	}
+	return fmt.Sprintf("%s: the plan%s is withdrawn.\n", named(name, "Closed without a merge"), of)
+}
+
+// Settled is the comment with which the agent closes a pull request of its own, for a reason.
+func Settled(name, reason string) string {
+	return fmt.Sprintf("%s: %s\n", named(name, "Closed without a merge"), prose(reason))
 }

@@ -48,6 +48,9 @@ func TestClosing(t *testing.T) {
 		if got := Closing(c.merge); got != c.want {
 			t.Errorf("it says\n%s, want\n%s", got, c.want)
 		}
+		if want, _, _ := strings.Cut(strings.TrimPrefix(c.want, "**"), "**"); c.merge.Summary() != want {
+			t.Errorf("the summary is %q, want %q", c.merge.Summary(), want)
+		}
 		if c.statuses == nil {
 			continue
 		}

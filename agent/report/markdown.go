@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 )
@@ -19,6 +20,7 @@ type detail struct {
 	value     int // characters of each value
 	models    int
 	metrics   int // of each model
+	findings  int // of each model, those first that do not pass
 	untouched int // names of overlays in which nothing changes
 }
 
@@ -27,16 +29,16 @@ const all = math.MaxInt
 // steps is how a report gets shorter, until it fits: shorter diffs, names only, some of the names,
 // numbers only. What is deleted or replaced, and what is wrong, stays longest.
 var steps = []detail{
-	{problems: all, overlays: all, loud: all, objects: all, fields: all, value: 120, models: all, metrics: all, untouched: 20},
-	{problems: all, overlays: all, loud: all, objects: all, fields: 20, value: 60, models: all, metrics: 30, untouched: 5},
-	{problems: all, overlays: all, loud: all, objects: all, fields: 5, value: 60, models: all, metrics: 30},
-	{problems: all, overlays: all, loud: all, objects: all, models: all, metrics: 30},
-	{problems: 50, overlays: all, loud: all, objects: 1000, models: 50, metrics: 10},
-	{problems: 50, overlays: all, loud: all, objects: 200, models: 50, metrics: 10},
-	{problems: 50, overlays: all, loud: 100, objects: 50, models: 20, metrics: 10},
-	{problems: 20, overlays: 100, loud: 50, objects: 10, models: 10, metrics: 10},
-	{problems: 20, overlays: 50, loud: 20, models: 5, metrics: 5},
-	{problems: 10, overlays: 10, loud: 10, models: 2, metrics: 5},
+	{problems: all, overlays: all, loud: all, objects: all, fields: all, value: 120, models: all, metrics: all, findings: all, untouched: 20},
+	{problems: all, overlays: all, loud: all, objects: all, fields: 20, value: 60, models: all, metrics: 30, findings: all, untouched: 5},
+	{problems: all, overlays: all, loud: all, objects: all, fields: 5, value: 60, models: all, metrics: 30, findings: 50},
+	{problems: all, overlays: all, loud: all, objects: all, models: all, metrics: 30, findings: 50},
+	{problems: 50, overlays: all, loud: all, objects: 1000, models: 50, metrics: 10, findings: 20},
+	{problems: 50, overlays: all, loud: all, objects: 200, models: 50, metrics: 10, findings: 20},
+	{problems: 50, overlays: all, loud: 100, objects: 50, models: 20, metrics: 10, findings: 10},
+	{problems: 20, overlays: 100, loud: 50, objects: 10, models: 10, metrics: 10, findings: 10},
+	{problems: 20, overlays: 50, loud: 20, models: 5, metrics: 5, findings: 5},
+	{problems: 10, overlays: 10, loud: 10, models: 2, metrics: 5, findings: 5},
 	{problems: 5, overlays: 2, loud: 5},
 	{problems: 1},
 	{},
@@ -67,7 +69,10 @@ func Markdown(r Report, limit int) string {
 
 // heading has numbers only, and nothing that others wrote.
 func (r Report) heading(problems int) string {
-	if problems == 0 {
+	switch {
+	case r.Trouble != nil:
+		return "There is no plan"
+	case problems == 0:
 		return capital(r.headline())
 	}
 	return count(problems, "problem") + " to put right; otherwise " + r.headline()
@@ -91,10 +96,10 @@ func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args.
 
 func (p *page) write(r Report) {
 	if r.stale() {
-		p.printf("### Out of date\n\n%s: the plan is being made anew. This one was for %s.\n\n", p.moved(r), commits(r))
+		p.printf("### %s\n\n%s: the plan is being made anew. This one was for %s.\n\n", named(r.Name, "Out of date"), p.moved(r), commits(r))
 		p.printf("<details><summary>The plan as it was</summary>\n\n")
 	}
-	p.printf("### %s\n\n", r.heading(len(p.problems)))
+	p.printf("### %s\n\n", named(r.Name, r.heading(len(p.problems))))
 	p.facts(r)
 	p.problemList()
 	p.overlayList()
@@ -133,14 +138,28 @@ func commits(r Report) string {
 
 func short(commit string) string { return commit[:min(len(commit), 7)] }
 
+// named is a headline with the name of the agent before it, if it has one.
+func named(name, headline string) string {
+	if name == "" {
+		return headline
+	}
+	return code(name) + ": " + headline
+}
+
 // facts is what the plan is of.
 func (p *page) facts(r Report) {
-	p.printf("Plan of %s, made %s.", commits(r), r.Time.UTC().Format("2006-01-02 15:04 UTC"))
+	what, done := "Plan of", "made"
+	if r.Trouble != nil {
+		what, done = "For", "as of"
+	}
+	p.printf("%s %s, %s %s.", what, commits(r), done, moment(r.Time))
 	if r.Unaffected > 0 {
 		p.printf(" %s %s not affected.", count(r.Unaffected, "other overlay"), areOf(r.Unaffected))
 	}
 	p.printf("\n\n")
 }
+
+func moment(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
 
 func areOf(n int) string {
 	if n == 1 {
@@ -365,7 +384,7 @@ func (p *page) diff(c agent.Change) {
 	}
 	var lines []string
 	for _, f := range fields {
-		lines = append(lines, p.field(masked(c.Ref, f))...)
+		lines = append(lines, p.field(f)...)
 	}
 	if len(lines) == 0 {
 		return

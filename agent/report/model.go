@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/decimal"
 	"github.com/sluice-dev/sluice/agent/expression"
+	"github.com/sluice-dev/sluice/agent/plan"
 )
 
 func (p *page) modelList(models []Model) {
@@ -32,16 +33,33 @@ func (p *page) model(m Model) {
 	if m.To.Name != "" {
 		p.printf("%s\n\n", m.course())
 	}
+	p.evidence(m)
+}
+
+// evidence is the candidate against what serves now, and what the gates say.
+func (p *page) evidence(m Model) {
 	if rows := p.comparison(m); len(rows) > 1 {
 		p.printf("%s\n", table(rows))
 	}
-	if len(m.Findings) > 0 {
+	if len(m.Findings) > 0 && p.show.findings > 0 {
 		rows := [][]string{{"gate", "", "why"}}
-		for _, f := range m.Findings {
+		for n, f := range m.ranked(p.show.findings) {
+			if n == p.show.findings {
+				rows = append(rows, []string{fmt.Sprintf("and %d more", len(m.Findings)-n), "", ""})
+				break
+			}
 			rows = append(rows, []string{gateName(f), results[f.Result], prose(f.Message)})
 		}
 		p.printf("%s\n", table(rows))
 	}
+}
+
+// ranked is the findings in their order, or, if not all are shown, those first that do not pass.
+func (m Model) ranked(most int) []v1alpha1.Finding {
+	if len(m.Findings) <= most {
+		return m.Findings
+	}
+	return slices.Concat(m.findings(v1alpha1.FindingFailed), m.findings(v1alpha1.FindingWaiting), m.findings(v1alpha1.FindingPassed))
 }
 
 var results = map[v1alpha1.FindingResult]string{
@@ -168,7 +186,7 @@ func trained(l v1alpha1.Lineage) string {
 	if l.TrainedAt == nil {
 		return ""
 	}
-	return l.TrainedAt.UTC().Format("2006-01-02 15:04 UTC")
+	return moment(l.TrainedAt.Time)
 }
 
 // brief is a text in a cell. Of a digest enough is shown to tell it from others.
@@ -180,7 +198,7 @@ func brief(s string) string {
 	if strings.HasPrefix(s, "sha256:") {
 		longest = len("sha256:") + 12
 	}
-	return span(visible(unmarked(s), longest))
+	return span(visible(plan.Masked(s), longest))
 }
 
 func number(s string) string {

@@ -14,6 +14,9 @@ import (
 
 var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM))
 
+// agentName is that of agents in the tests that have one.
+const agentName = "blue"
+
 // parsed is what a forge's parser finds in Markdown.
 type parsed struct {
 	headings []string
@@ -35,7 +38,7 @@ func parse(source string) parsed {
 		}
 		switch n := n.(type) {
 		case *ast.Heading:
-			p.headings = append(p.headings, inline(n, src))
+			p.headings = append(p.headings, strings.TrimPrefix(inline(n, src), agentName+": "))
 		case *ast.HTMLBlock:
 			for i := range n.Lines().Len() {
 				line := n.Lines().At(i)
@@ -100,8 +103,8 @@ var (
 	times = regexp.MustCompile(`\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b`)
 	tags  = regexp.MustCompile(`^(<details><summary>[0-9A-Za-z ,]+</summary>|</details>)$`)
 	// headlines are the headings that reports have.
-	headlines = regexp.MustCompile(`^(Out of date$|To put right before the merge$|Overlay |Model |[0-9]+ (problem|overlay|model|gate)|Nothing changes$)`)
-	bolds     = map[string]bool{"DELETE": true, "REPLACE": true, "fails": true, "Left out": true,
+	headlines = regexp.MustCompile(`^(Out of date$|There is no plan$|What failed$|To put right before the merge$|Overlay |Model |[0-9]+ (problem|overlay|model|gate)|Nothing changes$)`)
+	bolds     = map[string]bool{"DELETE": true, "REPLACE": true, "fails": true, "Left out": true, "Not ready": true,
 		"its data goes too": true, "everything in it goes too": true, "all objects of its kind go too": true, "the user's namespace goes too": true}
 )
 

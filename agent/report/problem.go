@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/plan"
 )
 
 // problem is a Problem, what it is the problem of, and what is the matter with that.
@@ -19,6 +20,9 @@ type problem struct {
 // first, for then the rest is not known.
 func (r Report) problems() []problem {
 	var broken, found []problem
+	if r.Trouble != nil {
+		broken = append(broken, problem{Problem: *r.Trouble, of: "the merge", matter: "cannot be planned"})
+	}
 	for _, o := range r.Overlays {
 		of := "overlay " + o.Name
 		if o.Trouble != nil {
@@ -84,12 +88,20 @@ func (p Problem) place() string {
 	return p.File
 }
 
+// text is the problem as plain text, as far as it does not matter what it is the problem of.
+func (p Problem) text() string {
+	if p.File != "" {
+		return p.place() + ": " + oneLine(p.Message)
+	}
+	return oneLine(p.Message)
+}
+
 // text is the problem as plain text.
 func (p problem) text() string {
 	message := oneLine(p.Message)
 	switch {
 	case p.File != "":
-		return p.place() + ": " + message
+		return p.Problem.text()
 	case p.Ref.Name != "":
 		return p.Ref.String() + " " + p.matter + ": " + message
 	}
@@ -115,4 +127,4 @@ func (p problem) item() string {
 }
 
 // oneLine is text without secrets and without line breaks.
-func oneLine(s string) string { return strings.Join(strings.Fields(unmarked(s)), " ") }
+func oneLine(s string) string { return strings.Join(strings.Fields(plan.Masked(s)), " ") }

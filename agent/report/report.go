@@ -13,11 +13,15 @@ import (
 type Report struct {
 	// Number of the pull request; 0 if there is none yet.
 	Number int
+	// Name of the agent, where several report on the same pull requests; empty for most.
+	Name string
 	// Head is what would be merged, without a commit if that is a work tree, and Base the branch into
 	// which, as it was when the plan was made.
 	Head, Base agent.Revision
 	// Time at which the plan was made.
 	Time time.Time
+	// Trouble is why there is no plan at all: the merge has conflicts, or its head cannot be fetched.
+	Trouble *Problem
 	// Overlays that the pull request may make a difference to.
 	Overlays []Overlay
 	// Unaffected is how many others there are.
@@ -109,6 +113,9 @@ func (r Report) State() State {
 
 func (r Report) stale() bool { return r.NewHead != "" || r.NewBase != "" }
 
+// Status is the commit status of the head.
+func (r Report) Status() Status { return Status{context(r.Name, "plan"), r.State(), r.Summary()} }
+
 // longestSummary is what all forges take as the description of a commit status.
 const longestSummary = 140
 
@@ -118,7 +125,10 @@ func (r Report) Summary() string {
 		return r.moved() + ": the plan is being made anew"
 	}
 	problems := r.problems()
-	if len(problems) == 0 {
+	switch {
+	case r.Trouble != nil:
+		return visible("no plan: "+r.Trouble.text(), longestSummary-1)
+	case len(problems) == 0:
 		return r.headline()
 	}
 	return visible(count(len(problems), "problem")+": "+problems[0].text(), longestSummary-1)

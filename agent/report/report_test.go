@@ -224,6 +224,27 @@ func outOfDate(t testing.TB) Report {
 	return r
 }
 
+// conflicted is of a head that cannot be merged.
+func conflicted(testing.TB) Report {
+	r := asked()
+	r.Name, r.Unaffected = agentName, 0
+	r.Trouble = &Problem{File: "overlays/shop/web.yaml", Message: "both the pull request and main have changed it: merge main into the branch, or rebase it"}
+	return r
+}
+
+// unreached is of a head that cannot be fetched, for more reasons than fit.
+func unreached(testing.TB) Report {
+	r := asked()
+	r.Unaffected, r.Trouble = 0, &Problem{Message: "the head cannot be fetched: " + strings.Repeat("the connection broke off ", 20)}
+	return r
+}
+
+func ofBlue(t testing.TB) Report {
+	r := tuned(t)
+	r.Name = agentName
+	return r
+}
+
 // full has a text in every place where one can be.
 func full(s string) Report {
 	f := agent.Field{Path: s, Old: s, New: s}
@@ -271,6 +292,9 @@ func TestReports(t *testing.T) {
 		{"folded", longer, github, Success, "2 overlays, 47 objects change (1 deleted)"},
 		{"nothing", empty, github, Success, "nothing changes"},
 		{"stale", outOfDate, github, Pending, "the pull request has moved on: the plan is being made anew"},
+		{"named", ofBlue, github, Success, "1 overlay, 1 object changes"},
+		{"conflict", conflicted, github, Failure, "no plan: overlays/shop/web.yaml: both the pull request and main have changed it: merge main into the branch, or rebase it"},
+		{"unreached", unreached, github, Failure, "no plan: the head cannot be fetched: the connection broke off the connection broke off the connection broke off the connection broke off th…"},
 		{"hostile", func(testing.TB) Report { return full(evil) }, 0, Failure,
 			"8 problems: overlay a](https://evil.example) @everyone #1 $(rm -rf /) `x` ```` <img src=x>\\n\\n# b | c \\u202e\\n/close\\n</details> does not r…"},
 	} {
@@ -365,6 +389,16 @@ func FuzzMarkdown(f *testing.F) {
 		if n := len([]rune(r.Summary())); n > longestSummary {
 			t.Errorf("the summary has %d characters", n)
 		}
+		r.Trouble = &Problem{File: s, Message: s}
+		harmlessly(t, Markdown(r, limit))
+		if n := len([]rune(r.Summary())); n > longestSummary {
+			t.Errorf("the summary has %d characters", n)
+		}
 		harmlessly(t, strings.NewReplacer("**", "").Replace(Closing(fullMerge(s))))
+		harmlessly(t, Withdrawn(s, s))
+		harmlessly(t, Settled(s, s))
+		if said := fullMerge(s).Summary(); len([]rune(said)) > longestSummary || strings.ContainsAny(said, "\n\r") {
+			t.Errorf("the summary of the merge is %q", said)
+		}
 	})
 }

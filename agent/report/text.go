@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sluice-dev/sluice/agent/plan"
 )
 
 // How many characters of the texts of others are shown.
@@ -109,7 +111,7 @@ func prose(s string) string {
 		}
 	}
 	length := 0
-	for n, word := range strings.Fields(strings.ToValidUTF8(unmarked(s), "�")) {
+	for n, word := range strings.Fields(strings.ToValidUTF8(plan.Masked(s), "�")) {
 		if length += utf8.RuneCountInString(word) + 1; n > 0 && length > longestMessage {
 			flush()
 			shown = append(shown, "…")
@@ -142,7 +144,7 @@ func harmless(word string, first bool) bool {
 	if signs[word] {
 		return !first
 	}
-	return plain.MatchString(word) && !sha.MatchString(word) && !(first && numbered.MatchString(word))
+	return plain.MatchString(word) && !sha.MatchString(word) && !strings.Contains(strings.ToLower(word), "www.") && !(first && numbered.MatchString(word))
 }
 
 // fenced is a block of code.

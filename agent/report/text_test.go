@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sluice-dev/sluice/agent/plan"
 )
 
 func shows(r rune) bool { return unicode.IsPrint(r) }
@@ -12,7 +14,7 @@ func shows(r rune) bool { return unicode.IsPrint(r) }
 // hostile is what names, values and messages are like that somebody made up to do harm.
 var hostile = []string{
 	"@everyone", "@team/admins please", "#123", "GH-123", "JIRA-12", "owner/repo#1", "!12", "$12", "~bug", "%3", "&4", "4f2a9c1", "CVE-2026-0001",
-	"https://evil.example/x", "www.evil.example", "mail@evil.example", "javascript:alert(1)", "ftp://evil.example",
+	"https://evil.example/x", "www.evil.example", "www.", "(WWW.", "mail@evil.example", "javascript:alert(1)", "ftp://evil.example",
 	"[link](https://evil.example)", "![picture](https://evil.example/x.png)", "[ref]: https://evil.example", "<https://evil.example>",
 	"<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</details>", "</summary>", "<!--", "-->", "<a href='x'>", "&lt;b&gt;", "&#64;everyone",
 	"# heading", "## heading", "=====", "-----", "- item", "* item", "+ item", "1. item", "2) item", "> quote", "    code", "\tcode", "***", "___", "[ ] todo", "[x] done",
@@ -52,7 +54,7 @@ func checkProse(t *testing.T, s string) {
 		}
 		p := harmlessly(t, form.before+got+form.after)
 		words := strings.Join(strings.Fields(s), " ")
-		if utf8.RuneCountInString(words) >= longestMessage || visible(words, all) != words || unmarked(s) != s {
+		if utf8.RuneCountInString(words) >= longestMessage || visible(words, all) != words || plan.Masked(s) != s {
 			continue // it is not all shown, or not as it is
 		}
 		if want := form.wantBefore + words; p.visible != strings.TrimRight(want, " ") && p.visible != want {

@@ -45,6 +45,26 @@ func (h *house) push(t *testing.T, branch string) string {
 	return push(t, h.repo, h.owner, branch, branch+"/"+string(rune('a'+h.serial))+".yaml", "x\n")
 }
 
+// update merges main into a branch.
+func (h *house) update(t *testing.T, branch string) string {
+	t.Helper()
+	tree, err := h.repo.Git(h.owner, "merge-tree", "--write-tree", branch, "main")
+	must(t, err)
+	commit, err := h.repo.Git(h.owner, "-c", "user.name=owner", "-c", "user.email=owner@example.com", "commit-tree", "-p", branch, "-p", "main", "-m", "Merge main", tree)
+	must(t, err)
+	must(t, h.repo.SetBranch(h.owner, branch, commit))
+	return commit
+}
+
+// rewrite has a branch begin anew at main.
+func (h *house) rewrite(t *testing.T, branch string) string {
+	t.Helper()
+	commit, err := h.repo.Git(h.owner, "-c", "user.name=owner", "-c", "user.email=owner@example.com", "commit-tree", "-p", "main", "-m", "Anew", branch+"^{tree}")
+	must(t, err)
+	must(t, h.repo.SetBranch(h.owner, branch, commit))
+	return commit
+}
+
 func (h *house) pull(t *testing.T, number int) *forge.Pull {
 	t.Helper()
 	p, err := h.repo.Pull(t.Context(), number)
@@ -57,7 +77,7 @@ func TestAgentContract(t *testing.T) {
 	h := newHouse(t, "contract")
 	forgetest.Run(t, forgetest.Site{
 		Forge: h.agent, Base: "main", Methods: []agent.Method{agent.Merge, agent.Squash, agent.Rebase}, Reviewer: h.ann.Name,
-		Push: h.push,
+		Push: h.push, Update: h.update, Rewrite: h.rewrite,
 		Review: func(t *testing.T, number int, _ string) {
 			_, err := h.pull(t, number).Review(t.Context(), h.ann, forge.Approve, "Fine.")
 			must(t, err)
@@ -204,6 +224,58 @@ func TestAgentForks(t *testing.T) {
 	if len(pulls) != 1 || pulls[0].Head.Fork == "" {
 		t.Errorf("%+v", pulls)
 	}
+}
+
+// TestAgentMergeBase: what Gitea says itself is that of an older head for a while; ours is right at once,
+// also for a fork, and the head can be fetched from the repository by the reference that we say.
+func TestAgentMergeBase(t *testing.T) {
+	h := newHouse(t, "merge-base")
+	ctx := t.Context()
+	fork, err := h.repo.Fork(ctx, h.eve)
+	must(t, err)
+	base, err := h.repo.Git(h.owner, "rev-parse", "main")
+	must(t, err)
+	head, err := fork.Push(ctx, h.eve, gitserver.Change{Branch: "theirs", Message: "x", Files: map[string]string{"z.yaml": "1"}})
+	must(t, err)
+	p := open(t, h.repo, h.eve, h.eve.Name+":theirs")
+	h.push(t, "main")
+	pulls, err := h.agent.Pulls(ctx, "main")
+	must(t, err)
+	if have, err := h.agent.MergeBase(ctx, pulls[0]); err != nil || have != base {
+		t.Errorf("of a fork it is %s, want %s; %v", have, base, err)
+	}
+	if at, err := h.repo.Git(h.owner, "rev-parse", h.agent.HeadRef(p.Number)); err != nil || at != head {
+		t.Errorf("%s is at %s, want %s; %v", h.agent.HeadRef(p.Number), at, head, err)
+	}
+
+	h.push(t, "tune")
+	ours := open(t, h.repo, h.owner, "tune")
+	stale := 0
+	for range 5 {
+		before := h.push(t, "main")
+		head = h.rewrite(t, "tune")
+		var now agent.Pull
+		eventually(t, "the new head", func() bool {
+			now, err = h.agent.Pull(ctx, ours.Number)
+			return err == nil && now.Head.Commit == head
+		})
+		if have, err := h.agent.MergeBase(ctx, now); err != nil || have != before {
+			t.Errorf("it is %s, want %s; %v", have, before, err)
+		}
+		if h.pull(t, ours.Number).MergeBase != before {
+			stale++
+		}
+	}
+	t.Logf("Gitea said an old merge base after %d of 5 forced pushes", stale)
+
+	orphan, err := h.repo.Push(ctx, h.owner, gitserver.Change{Branch: "orphan", Message: "x", Orphan: true, Files: map[string]string{"o.yaml": "1"}})
+	must(t, err)
+	main, err := h.repo.Git(h.owner, "rev-parse", "main")
+	must(t, err)
+	_, err = h.agent.MergeBase(ctx, agent.Pull{Base: agent.Branch{Name: "main", Commit: main}, Head: agent.Branch{Commit: orphan}})
+	wantAgentError(t, err, agent.NotFound, "no history in common with main")
+	_, err = h.agent.MergeBase(ctx, agent.Pull{Base: agent.Branch{Name: "main", Commit: main}, Head: agent.Branch{Commit: strings.Repeat("e", 40)}})
+	wantAgentError(t, err, agent.Unavailable, "does not have its head or its base")
 }
 
 // TestAgentNotMerged: a draft, conflicts, and nothing to merge.

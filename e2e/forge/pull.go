@@ -60,6 +60,15 @@ func (r *Repo) Pull(ctx context.Context, number int) (*Pull, error) {
 	return p, r.server.Admin.Call(ctx, http.MethodGet, r.path(fmt.Sprintf("/pulls/%d", number)), nil, p)
 }
 
+// Pulls are the pull requests in a state (open, closed, all), the newest first.
+func (r *Repo) Pulls(ctx context.Context, state string) (list []*Pull, err error) {
+	err = r.server.Admin.Call(ctx, http.MethodGet, r.path("/pulls?limit=50&state="+state), nil, &list)
+	for _, p := range list {
+		p.repo = r
+	}
+	return list, err
+}
+
 // Refresh reads the pull request again.
 func (p *Pull) Refresh(ctx context.Context) error {
 	now, err := p.repo.Pull(ctx, p.Number)

@@ -20,6 +20,9 @@ type Site struct {
 	Methods []forge.Method
 	// Push makes one more commit on a branch, which begins at Base if it is new, and returns it.
 	Push func(t *testing.T, branch string) string
+	// Update merges Base into a branch, and Rewrite has the branch begin anew at Base with one commit,
+	// by a forced push. Both return what the branch is at then.
+	Update, Rewrite func(t *testing.T, branch string) string
 	// Reviewer is a person who may write; Review has that person approve a commit.
 	Reviewer string
 	Review   func(t *testing.T, number int, commit string)
@@ -41,6 +44,7 @@ func Run(t *testing.T, s Site) {
 	}
 	t.Run("closed", s.closed)
 	t.Run("pushed", s.pushed)
+	t.Run("moved", s.moved)
 }
 
 // merged is a pull request from its opening to the end of its branch.
@@ -155,6 +159,40 @@ func (s Site) closed(t *testing.T) {
 func (s Site) pushed(t *testing.T) {
 	_, err := s.Forge.PullOf(t.Context(), s.Base, s.Push(t, s.Base))
 	wantKind(t, "of a commit that was pushed", err, forge.NotFound)
+}
+
+// moved is one whose head and base go on: what they have in common is right at every moment.
+func (s Site) moved(t *testing.T) {
+	ctx, branch := t.Context(), "sluice/moved"
+	base := s.Push(t, s.Base)
+	head := s.Push(t, branch)
+	opened, err := s.Forge.Open(ctx, forge.Draft{Base: s.Base, Head: branch, Title: "fraud: v9 to staging"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what, want string) {
+		t.Helper()
+		var now forge.Pull
+		s.eventually(t, what, func() bool { now = s.pull(t, opened.Number); return now.Head.Commit == head })
+		if have, err := s.Forge.MergeBase(ctx, now); err != nil || have != want {
+			t.Errorf("%s: the merge base is %q, want %s; %v", what, have, want, err)
+		}
+	}
+	check("opened", base)
+	newer := s.Push(t, s.Base)
+	check("the base has moved", base)
+	head = s.Push(t, branch)
+	check("the head has moved", base)
+	head = s.Update(t, branch)
+	check("the base was merged into it", newer)
+	s.Push(t, s.Base)
+	newest := s.Push(t, s.Base)
+	check("the base has moved again", newer)
+	head = s.Rewrite(t, branch)
+	check("it was rewritten", newest)
+	if err := s.Forge.Close(ctx, opened.Number); err != nil {
+		t.Error(err)
+	}
 }
 
 func (s Site) statuses(t *testing.T, commit string) {

@@ -1,7 +1,8 @@
-package report
+package plan
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -10,46 +11,70 @@ import (
 // hidden stands for what is not shown.
 const hidden = "***"
 
-// masked is a field without what is secret in it: the data of Secrets, values whose name says that
+// masked is a value without what is secret in it: the data of Secrets, values whose name says that
 // they are secret, and what looks like a key, a token or a password in any text. It rather hides too
 // much: a reviewer who has to know the value finds it in the commit.
-func masked(ref agent.Ref, f agent.Field) agent.Field {
-	show := unmarked
-	switch name := nameOf(f.Path); {
-	case secretData(ref, f.Path):
-		show = hide
-	case secretName.MatchString(name):
-		show = hideText
-	case name != "image": // for there secret:1.2 is a tag
-		show = hideAssigned
+func masked(ref agent.Ref, path string, value any) any {
+	if secretData(ref, path) {
+		return hidden
 	}
-	f.Old, f.New = show(f.Old), show(f.New)
-	return f
+	switch value := value.(type) {
+	case string:
+		return maskedText(path, value)
+	case map[string]any:
+		shown := make(map[string]any, len(value))
+		for name, v := range value {
+			below := join(path, name)
+			if variable, ok := value["name"].(string); ok && name == "value" {
+				below = join(path+"["+variable+"]", name) // as an element of a list of variables
+			}
+			shown[name] = masked(ref, below, v)
+		}
+		return shown
+	case []any:
+		shown := make([]any, len(value))
+		for n, v := range value {
+			if shown[n] = masked(ref, path+"["+strconv.Itoa(n)+"]", v); followsFlag(value, n) {
+				shown[n] = hidden
+			}
+		}
+		return shown
+	}
+	return value // numbers and booleans are no secrets
 }
 
-func hide(value string) string {
-	if value == "" {
+// followsFlag tells whether an element of a list of arguments is what --password or its like is to be.
+func followsFlag(list []any, n int) bool {
+	if n == 0 {
+		return false
+	}
+	before, _ := list[n-1].(string)
+	return flag.MatchString(before)
+}
+
+func maskedText(path, text string) string {
+	switch name := nameOf(path); {
+	case text == "":
 		return ""
+	case !secretName.MatchString(name):
+		if name != "image" { // for there secret:1.2 is a tag
+			text = hideAssigned(text)
+		}
+		return Masked(text)
+	case text == "true" || text == "false" || text == "null":
+		return text
 	}
 	return hidden
 }
 
-// hideText hides what is no number and no boolean: those of text have quotes in YAML.
-func hideText(value string) string {
-	if scalar.MatchString(value) {
-		return value
+// hideAssigned hides what follows on password= and its like, to the end: the value may have many
+// lines, so that where the secret ends cannot be told.
+func hideAssigned(text string) string {
+	text = start(text)
+	if at := assigned.FindStringSubmatchIndex(text); at != nil {
+		return text[:at[2]] + hidden
 	}
-	return hide(value)
-}
-
-// hideAssigned hides what follows on password= and its like, to the end: the value may have been
-// many lines, so that where the secret ends cannot be told.
-func hideAssigned(value string) string {
-	value = start(value)
-	if at := assigned.FindStringSubmatchIndex(value); at != nil {
-		value = value[:at[2]] + hidden
-	}
-	return unmarked(value)
+	return text
 }
 
 // secretData tells what of a Secret is never shown, and the copies that kubectl keeps of objects.
@@ -65,10 +90,10 @@ const names = `(?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|authoriza
 	`(?:api|access|account|auth|client|encryption|master|private|secret|shared|signing|storage)[-_. ]?key)`
 
 var (
-	scalar     = regexp.MustCompile(`^(-?[0-9][0-9.]*|"?(true|false|null)"?)$`)
 	secretName = regexp.MustCompile(`(?i)(` + names + `|(^|[-_.])pass)$`)
 	// assigned finds such a name with a value within a text: password=…, "token": …, --api-key …
 	assigned = regexp.MustCompile(`(?is)(?:` + names + `["']?\s*[:=]\s*|(?:^|[\s"'])--[a-z0-9-]*` + names + `\s+)["']?([^\s"'].*)`)
+	flag     = regexp.MustCompile(`(?i)^--?[a-z0-9-]*` + names + `$`)
 	// variable finds the name of a variable in its path: env[DB_PASSWORD].value.
 	variable = regexp.MustCompile(`\[([^\]]*)\]\.value$`)
 	unnamed  = regexp.MustCompile(`\benv\[[0-9]+\]\.value$`)
@@ -101,8 +126,8 @@ var marks = regexp.MustCompile(strings.Join([]string{
 // login finds the user and password of a URL, also where the text was cut within them.
 var login = regexp.MustCompile(`(://)[^\s/?#"']+(@|…$)`)
 
-// unmarked is text without what has the form of a secret.
-func unmarked(text string) string {
+// Masked is text of any kind without what has the form of a secret.
+func Masked(text string) string {
 	text = start(text)
 	return login.ReplaceAllString(marks.ReplaceAllString(text, hidden), "${1}"+hidden+"${2}")
 }
