@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"agent/gitrepo": 2, "agent/render": 2, "agent/cluster": 2, "agent/record": 2, "agent/shard": 2, "agent/artifact": 2, "agent/measure": 2, "agent/forge": 2, "agent/forge/forgetest": 3,
 	"agent/execute": 3,
 	"agent/sync":    4, "agent/promotion": 4, "agent/proposal": 4,
-	"agent/controller": 5, "agent/validate": 5, "agent/webhook": 5,
+	"agent/controller": 5, "agent/validate": 5, "agent/webhook": 5, "agent/pull": 5,
 	"cmd/sluice": 6,
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,9 +45,13 @@ type Repositories struct {
 	AllowInsecure bool
 	// Moved is called with a Repository that has a new revision.
 	Moved func(types.NamespacedName)
+	// PullRequests says what stands against meeting people on the pull requests of a Repository: empty
+	// if nothing does, and false if nobody is met.
+	PullRequests func(types.NamespacedName) (reason, message string, meets bool)
 
 	mu     gosync.Mutex
 	heads  map[types.NamespacedName]head
+	wanted map[types.NamespacedName]bool                 // a look, at once
 	latest map[types.NamespacedName]*v1alpha1.Repository // as last written, until the cache has it
 	queue  waker
 }
@@ -101,6 +107,24 @@ func (r *Repositories) Failure(name types.NamespacedName) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.heads[name].err
+}
+
+// Looked is when a Repository was last looked at without an error.
+func (r *Repositories) Looked(name types.NamespacedName) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.heads[name]; h.err == nil {
+		return h.at
+	}
+	return time.Time{}
+}
+
+// Look has a Repository looked at now.
+func (r *Repositories) Look(name types.NamespacedName) {
+	r.mu.Lock()
+	r.wanted[name] = true
+	r.mu.Unlock()
+	r.queue.wake(name, 0)
 }
 
 // Wake has a Repository reconciled soon, without a look at the remote.
@@ -193,7 +217,10 @@ func (r *Repositories) write(ctx context.Context, before, repo *v1alpha1.Reposit
 
 // due tells whether it is time to look at the remote.
 func (r *Repositories) due(h head, repo *v1alpha1.Repository, requested string) bool {
-	return h.at.IsZero() || h.generation != repo.Generation || h.requested != requested ||
+	r.mu.Lock()
+	wanted := r.wanted[client.ObjectKeyFromObject(repo)]
+	r.mu.Unlock()
+	return wanted || h.at.IsZero() || h.generation != repo.Generation || h.requested != requested ||
 		time.Since(h.at) >= pause(h, repo)
 }
 
@@ -210,6 +237,9 @@ func pause(h head, repo *v1alpha1.Repository) time.Duration {
 func (r *Repositories) look(ctx context.Context, repo *v1alpha1.Repository, h head) head {
 	start := time.Now()
 	name := client.ObjectKeyFromObject(repo)
+	r.mu.Lock()
+	delete(r.wanted, name)
+	r.mu.Unlock()
 	fetched, err := gitrepo.FetchRepository(ctx, r.dir(repo), repo, r.Live, r.AllowInsecure)
 	r.Metrics.Fetched(time.Since(start), fetched.Changed, fetched.Bytes, err)
 	h.at, h.generation, h.err = time.Now(), repo.Generation, err
@@ -284,10 +314,28 @@ func (r *Repositories) report(ctx context.Context, before, repo *v1alpha1.Reposi
 		setConditions(&repo.Status.Conditions, repo.Generation, sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason,
 			Message: "Fetched " + agent.Short(repo.Status.Revision)})
 	}
+	r.reportPullRequests(repo)
 	if r.allReached(ctx, repo, h.source.Revision.String()) {
 		repo.Status.SyncedRevision = h.source.Revision.String()
 	}
 	r.Metrics.Ready(v1alpha1.RepositoryKind, repo.Namespace, repo.Name, h.err == nil)
+}
+
+// reportPullRequests says whether people are met on pull requests.
+func (r *Repositories) reportPullRequests(repo *v1alpha1.Repository) {
+	reason, message, meets := r.PullRequests(client.ObjectKeyFromObject(repo))
+	c := metav1.Condition{Type: v1alpha1.PullRequestsCondition, Status: metav1.ConditionTrue, ObservedGeneration: repo.Generation,
+		Reason: v1alpha1.SucceededReason, Message: "Pull requests are met on the forge"}
+	switch {
+	case repo.Spec.PullRequests == nil:
+		apimeta.RemoveStatusCondition(&repo.Status.Conditions, v1alpha1.PullRequestsCondition)
+		return
+	case !meets:
+		return // not yet
+	case message != "":
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, reason, cut(message)
+	}
+	apimeta.SetStatusCondition(&repo.Status.Conditions, c)
 }
 
 // allReached tells whether every Overlay of a Repository that is not suspended is Ready at a
@@ -314,6 +362,7 @@ func (r *Repositories) gone(ctx context.Context, name types.NamespacedName) {
 	r.mu.Lock()
 	delete(r.heads, name)
 	delete(r.latest, name)
+	delete(r.wanted, name)
 	r.mu.Unlock()
 	r.Metrics.Gone(v1alpha1.RepositoryKind, name.Namespace, name.Name)
 	r.Moved(name)

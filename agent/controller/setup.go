@@ -34,6 +34,7 @@ const (
 // kind are worked on at once.
 func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, overlays *Overlays, parallel int) error {
 	repositories.heads, repositories.latest = map[types.NamespacedName]head{}, map[types.NamespacedName]*v1alpha1.Repository{}
+	repositories.wanted = map[types.NamespacedName]bool{}
 	overlays.follows = map[types.NamespacedName]types.NamespacedName{}
 	overlays.waiting, overlays.latest = map[types.NamespacedName]bool{}, map[types.NamespacedName]*v1alpha1.Overlay{}
 	overlays.written = map[types.NamespacedName]time.Time{}

@@ -2,9 +2,7 @@ package gitrepo
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -14,9 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	gitobject "github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // Commit is a commit that is to be made.
@@ -48,8 +44,7 @@ type Author struct{ Name, Email string }
 
 // Limits on what is committed.
 const (
-	maxChanged      = 1000     // files
-	maxNew          = 32 << 20 // bytes of all objects, also of the directories along the paths
+	maxChanged      = 1000 // files
 	maxMessage      = 64 << 10
 	maxTopic        = 1000
 	topicLine       = "Sluice-Topic: "
@@ -107,9 +102,8 @@ func (c Commit) replaceable(tip *gitobject.Commit) bool {
 // change is a commit with all objects that its base does not have.
 type change struct {
 	id, tree, parent plumbing.Hash
-	objects          []*plumbing.MemoryObject
-	size             int64
 	base             *Tree
+	newObjects
 }
 
 // build makes the objects of a commit from what the mirror at dir has of its base.
@@ -129,24 +123,6 @@ func (c Commit) build(dir string) (*change, error) {
 	who := fmt.Sprintf("%s <%s> %d +0000", c.Author.Name, c.Author.Email, c.Time.Unix())
 	made.id, err = made.add(plumbing.CommitObject, fmt.Appendf(nil, "tree %s\nparent %s\nauthor %s\ncommitter %s\n\n%s", made.tree, made.parent, who, who, c.text()))
 	return made, err
-}
-
-// add adds an object, once.
-func (c *change) add(kind plumbing.ObjectType, content []byte) (plumbing.Hash, error) {
-	id := plumbing.ComputeHash(kind, content)
-	if slices.ContainsFunc(c.objects, func(o *plumbing.MemoryObject) bool { return o.Hash() == id }) {
-		return id, nil
-	}
-	if c.size += int64(len(content)); c.size > maxNew {
-		return plumbing.ZeroHash, errorf(TooLarge, "the commit has more than %d MiB of new files and directories", maxNew>>20)
-	}
-	o := &plumbing.MemoryObject{}
-	o.SetType(kind)
-	if _, err := o.Write(content); err != nil {
-		return plumbing.ZeroHash, err
-	}
-	c.objects = append(c.objects, o)
-	return id, nil
 }
 
 // directory changes files in a directory, which need not be there, and returns its new id: zero
@@ -240,18 +216,4 @@ func encodeDirectory(entries []treeEntry) []byte {
 		b.Write(e.id[:])
 	}
 	return b.Bytes()
-}
-
-// pack writes the objects as a pack.
-func (c *change) pack() (io.ReadCloser, error) {
-	objects := memory.NewStorage()
-	var ids []plumbing.Hash
-	var errs []error
-	for _, o := range c.objects {
-		id, err := objects.SetEncodedObject(o)
-		ids, errs = append(ids, id), append(errs, err)
-	}
-	var b bytes.Buffer
-	_, err := packfile.NewEncoder(&b, objects, false).Encode(ids, 0)
-	return io.NopCloser(&b), errors.Join(append(errs, err)...)
 }

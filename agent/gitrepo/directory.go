@@ -31,6 +31,24 @@ type treeEntry struct {
 	id   plumbing.Hash
 }
 
+// ifDir and unlessDir are the entry, or empty.
+func (e treeEntry) ifDir() treeEntry {
+	if e.mode != modeDir {
+		return treeEntry{}
+	}
+	return e
+}
+
+func (e treeEntry) unlessDir() treeEntry {
+	if e.mode == modeDir {
+		return treeEntry{}
+	}
+	return e
+}
+
+// isRegular tells whether the entry is a file with content, and no link or submodule.
+func (e treeEntry) isRegular() bool { return strings.HasPrefix(string(e.mode), "100") }
+
 // directory is one tree object.
 type directory struct {
 	entries []treeEntry // sorted by name

@@ -1,9 +1,10 @@
 // Package gitrepo brings commits from a Git server into a local mirror, reads their files
-// from there, and pushes commits that change a few of them.
+// from there, merges them, and pushes commits that change a few of them.
 //
 // What goes in: a [Remote] (where the repository is and how to reach it), a [Want] (which
 // commit), a directory. What comes out: a [Fetched] with the agent.Revision that was
-// found, a [Tree] with its files, and the [Signer] of the commit. What it never does: run a
+// found, a [Tree] with its files, the [Signer] of the commit, and what a merge would come
+// to as a [Merged]. What it never does: run a
 // program or a shell, check files out, follow a link, push to a branch that is not below
 // [Branches], overwrite what somebody else pushed, keep global state, or put a credential
 // into an error.
@@ -33,11 +34,15 @@
 // as fetched, its tree is compared with the newest commit known to be whole, and every
 // object that differs has to be there. If one is missing, the next attempt follows.
 //
+// [Mirror.FetchAll] asks once for several commits, to merge them, and brings their history: a clone
+// without a depth comes before the shallow one.
+//
 // # The mirror on disk
 //
 // A mirror is a directory of generations, each a bare Git repository of packs:
 //
 //	000001.git/objects/pack/pack-….pack, pack-….idx
+//	000001.git/objects/pack/merge-<commit>.pack, merge-<commit>.idx
 //	000001.git/tips      the commits that are whole, oldest first
 //	000001.git/damaged   exists once somebody could not read what should be there
 //	000002.git/…
@@ -54,6 +59,18 @@
 // One process writes to a mirror; any number may read, at any time. A Tree opens the packs
 // when it is made and keeps them open: a generation that is removed meanwhile stays
 // readable for it, and the next [OpenTree] finds the new one.
+//
+// # Merging
+//
+// [Mirror.Merge] makes the commit that merging two fetched commits would come to. It compares the trees of
+// the two and of their ancestor by object ids, goes only into directories that both sides have changed, and
+// merges only the lines of files that both have changed. The way in which lines are compared is Git's, and
+// so is what counts as a conflict: the tree is the one that git merge makes, but that files are not followed
+// where they are renamed. Where one side renamed what the other changed, git may merge what is a conflict here.
+//
+// The new objects are a pack named after the commit. Its index appears last and says that the merge is
+// whole; only those open it who read that merge. Servers are never told of merges. The newest few hundred
+// are kept, as long as their generation is.
 //
 // # Pushing
 //
@@ -73,6 +90,6 @@
 //
 // Git servers and repositories are not trusted. The list of references, the pack, one
 // object, all objects of a pack together, delta chains, one file, what is committed and what
-// a server says about it have upper bounds; a context without a deadline gets one; declared
+// a server says about it, what a merge reads, compares, makes and lists have upper bounds; a context without a deadline gets one; declared
 // sizes are checked before memory is taken.
 package gitrepo

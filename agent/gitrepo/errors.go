@@ -50,6 +50,8 @@ const (
 	NotOurs Kind = "NotOurs"
 	// Untrusted: a commit is not signed, or by nobody who is listed.
 	Untrusted Kind = "Untrusted"
+	// Conflict: two sides changed the same in different ways.
+	Conflict Kind = "Conflict"
 )
 
 // Temporary tells whether trying again later can help although nobody changes anything.

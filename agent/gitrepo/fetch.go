@@ -23,7 +23,8 @@ type Fetched struct {
 	Revision agent.Revision
 	// Changed is false if the mirror had the commit before.
 	Changed bool
-	// Bytes is the size of the packs that were transferred.
+	// Bytes is the size of the packs that were transferred. Of commits that came together, the first
+	// has it.
 	Bytes int64
 }
 
@@ -36,105 +37,140 @@ const longest = 15 * time.Minute
 //
 // The error is an [*Error].
 func (m *Mirror) Fetch(ctx context.Context, remote Remote, want Want) (Fetched, error) {
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
-	f, err := m.fetch(ctx, remote, want)
-	return f, finish(ctx, err, remote)
+	list, err := m.FetchAll(ctx, remote, want)
+	return list[0], err
 }
 
-func (m *Mirror) fetch(ctx context.Context, remote Remote, want Want) (Fetched, error) {
-	if err := want.check(); err != nil {
-		return Fetched{}, err
+// FetchAll is Fetch for several commits, at the cost of one. They are in the same order, and in the
+// same generation of the mirror, so that Merge can use them together. A mirror that begins with several
+// has their history: what is merged often began with an old commit, which then is there, and what comes
+// after that is small. After an error only Bytes of the first says something.
+func (m *Mirror) FetchAll(ctx context.Context, remote Remote, wants ...Want) ([]Fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	list, err := m.fetch(ctx, remote, wants)
+	if err != nil {
+		failed := make([]Fetched, len(wants))
+		copy(failed, list)
+		list = failed
+	}
+	return list, finish(ctx, err, remote)
+}
+
+func (m *Mirror) fetch(ctx context.Context, remote Remote, wants []Want) ([]Fetched, error) {
+	for _, want := range wants {
+		if err := want.check(); err != nil {
+			return nil, err
+		}
 	}
 	if err := m.lock(ctx); err != nil {
-		return Fetched{}, err
+		return nil, err
 	}
 	defer m.unlock()
-	if want.Commit != "" {
-		t := target{name: want.Branch, id: plumbing.NewHash(want.Commit)}
-		if f, ok, err := m.found(t); ok || err != nil {
-			return f, err
+	if targets, ok := pinned(wants); ok {
+		if list, err := m.found(targets); err != nil || len(missing(targets, list)) == 0 {
+			return list, err
 		}
 	}
 	conn, err := connect(remote)
 	if err != nil {
-		return Fetched{}, err
+		return nil, err
 	}
 	defer conn.close()
 	s, refs, err := conn.advertise(ctx)
 	if err != nil {
-		return Fetched{}, err
+		return nil, err
 	}
-	x := &exchange{conn: conn, session: s, refs: refs}
+	x := &exchange{conn: conn, session: s, refs: refs, history: len(wants) > 1}
 	defer x.close()
-	t, err := want.resolve(refs)
-	if err != nil {
-		return Fetched{}, err
-	}
-	if f, ok, err := m.found(t); ok || err != nil {
-		return f, err
-	}
-	return m.transfer(ctx, x, t, want.Branch)
-}
-
-// found returns the wanted commit if the current generation has it.
-func (m *Mirror) found(t target) (Fetched, bool, error) {
-	g := m.current()
-	if g == nil {
-		return Fetched{}, false, nil
-	}
-	commit, ok, err := g.have(t.id)
-	if err == nil && ok {
-		var revision agent.Revision
-		revision, err = g.store.revision(t.name, commit)
-		if err == nil {
-			return Fetched{Revision: revision}, true, nil
+	targets := make([]target, len(wants))
+	for i, want := range wants {
+		if targets[i], err = want.resolve(refs); err != nil {
+			return nil, err
 		}
 	}
-	if isDamage(err) {
-		markDamaged(g.dir)
-		return Fetched{}, false, nil
+	list, err := m.found(targets)
+	if err != nil || len(missing(targets, list)) == 0 {
+		return list, err
 	}
-	return Fetched{}, false, err
+	return m.transfer(ctx, x, targets, list)
 }
 
-// transfer makes attempts until the commit is there. A generation that is missing or full
-// makes way for a new one, which only comes into being if that works.
-func (m *Mirror) transfer(ctx context.Context, x *exchange, t target, branch string) (Fetched, error) {
+// found returns those of the wanted commits that the current generation has; the others have no
+// Revision.
+func (m *Mirror) found(targets []target) ([]Fetched, error) {
+	list := make([]Fetched, len(targets))
+	for i, t := range targets {
+		g := m.current()
+		if g == nil {
+			return make([]Fetched, len(targets)), nil
+		}
+		commit, ok, err := g.have(t.id)
+		if err == nil && ok {
+			list[i].Revision, err = g.store.revision(t.name, commit)
+		}
+		if isDamage(err) {
+			markDamaged(g.dir)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// missing lists what was not found.
+func missing(targets []target, list []Fetched) []target {
+	var left []target
+	for i, t := range targets {
+		if list[i].Revision.Commit == "" {
+			left = append(left, t)
+		}
+	}
+	return left
+}
+
+// transfer makes attempts until all commits are there, given which ones are. A generation that is
+// missing or full makes way for a new one, which only comes into being if that works.
+func (m *Mirror) transfer(ctx context.Context, x *exchange, targets []target, before []Fetched) ([]Fetched, error) {
 	g := m.current()
 	if g != nil && !g.full() {
-		bytes, err := x.into(ctx, g, attempts(g, x.refs, t, branch), t)
-		return m.result(t, bytes, err)
+		bytes, err := x.into(ctx, g, missing(targets, before))
+		return m.result(targets, before, bytes, err)
 	}
 	dir, err := os.MkdirTemp(m.dir, "new-")
 	if err != nil {
-		return Fetched{}, storageError(err)
+		return nil, storageError(err)
 	}
 	defer os.RemoveAll(dir)
 	fresh, err := createGeneration(dir)
 	if err != nil {
-		return Fetched{}, err
+		return nil, err
 	}
-	bytes, err := x.into(ctx, fresh, attempts(fresh, x.refs, t, branch), t)
+	bytes, err := x.into(ctx, fresh, targets)
 	if err == nil {
 		err = m.adopt(fresh)
 	} else {
 		fresh.store.close()
 	}
-	return m.result(t, bytes, err)
+	return m.result(targets, before, bytes, err)
 }
 
-// result describes the commit that was just transferred.
-func (m *Mirror) result(t target, bytes int64, err error) (Fetched, error) {
+// result describes the commits after those that were missing before were transferred.
+func (m *Mirror) result(targets []target, before []Fetched, bytes int64, err error) ([]Fetched, error) {
 	if err != nil {
-		return Fetched{Bytes: bytes}, err
+		return []Fetched{{Bytes: bytes}}, err
 	}
-	f, ok, err := m.found(t)
-	if err == nil && !ok {
+	list, err := m.found(targets)
+	if err == nil && len(missing(targets, list)) > 0 {
 		err = storageError(errDamaged)
 	}
-	f.Changed, f.Bytes = true, bytes
-	return f, err
+	for i := range list {
+		if before[i].Revision.Commit == "" {
+			list[i].Changed, list[i].Bytes = true, bytes
+			bytes = 0
+		}
+	}
+	return list, err
 }
 
 // attempt is one way to ask a server for a pack.
@@ -144,23 +180,34 @@ type attempt struct {
 	limit        int64 // of the pack, in bytes
 }
 
-// attempts lists the ways to get a commit into a generation, cheapest first.
-func attempts(g *generation, refs *packp.AdvRefs, t target, branch string) []attempt {
+// attempts lists the ways to get commits into a generation, cheapest first. A clone with the history is
+// cheaper in the end where old commits are wanted again and again.
+func attempts(g *generation, refs *packp.AdvRefs, targets []target, history bool) []attempt {
+	var wants, tips []plumbing.Hash // by themselves, and as parts of branches
+	for _, t := range targets {
+		wants = append(wants, t.id)
+		if t.advertised {
+			tips = append(tips, t.id)
+		} else {
+			tips = append(tips, branches(refs, t.name)...)
+		}
+	}
+	clone := attempt{wants: tips, limit: maxPack}
+	if !givesAnyCommit(refs) && slices.ContainsFunc(targets, func(t target) bool { return !t.advertised }) {
+		return []attempt{clone}
+	}
 	var list []attempt
-	wants := []plumbing.Hash{t.id}
-	if t.advertised || givesAnyCommit(refs) {
-		if haves := g.tips[max(0, len(g.tips)-maxHaves):]; len(haves) > 0 {
-			_, clone := g.size()
-			list = append(list, attempt{wants: wants, haves: slices.Clone(haves), limit: min(clone+minBudget, maxPack)})
-		}
-		if refs.Capabilities.Supports(capability.Shallow) {
-			list = append(list, attempt{wants: wants, depth: 1, limit: maxPack})
-		}
+	if haves := g.tips[max(0, len(g.tips)-maxHaves):]; len(haves) > 0 {
+		_, largest := g.size()
+		list = append(list, attempt{wants: wants, haves: slices.Clone(haves), limit: min(largest+minBudget, maxPack)})
 	}
-	if !t.advertised {
-		wants = branches(refs, branch)
+	if history {
+		list = append(list, attempt{wants: wants, limit: maxPack})
 	}
-	return append(list, attempt{wants: wants, limit: maxPack})
+	if refs.Capabilities.Supports(capability.Shallow) {
+		list = append(list, attempt{wants: wants, depth: 1, limit: maxPack})
+	}
+	return append(list, clone)
 }
 
 const (
@@ -195,6 +242,7 @@ type exchange struct {
 	conn    connection
 	session session // open and unused, or nil
 	refs    *packp.AdvRefs
+	history bool // is worth having
 }
 
 // close ends the session that no attempt used.
@@ -204,11 +252,12 @@ func (x *exchange) close() {
 	}
 }
 
-// into makes attempts until the generation has all of the target, and returns how many
+// into makes attempts until the generation has all of the targets, and returns how many
 // bytes they took.
-func (x *exchange) into(ctx context.Context, g *generation, list []attempt, t target) (total int64, err error) {
+func (x *exchange) into(ctx context.Context, g *generation, targets []target) (total int64, err error) {
 	var failed error
-	for _, a := range list {
+	var lacks target
+	for _, a := range attempts(g, x.refs, targets, x.history) {
 		var n int64
 		n, failed = x.try(ctx, g, a)
 		total += n
@@ -218,17 +267,18 @@ func (x *exchange) into(ctx context.Context, g *generation, list []attempt, t ta
 			}
 			continue
 		}
-		if _, ok, err := g.have(t.id); ok || err != nil {
+		var some bool
+		if lacks, some, err = g.lacks(targets); !some || err != nil {
 			return total, err
 		}
 	}
 	switch {
 	case failed != nil:
 		return total, failed
-	case !t.advertised:
-		return total, errorf(ReferenceNotFound, "the commit %s is not on any branch of the remote, and the server gives away no others; push it to a branch, or correct it", t.id)
+	case !lacks.advertised:
+		return total, errorf(ReferenceNotFound, "the commit %s is not on any branch of the remote, and the server gives away no others; push it to a branch, or correct it", lacks.id)
 	}
-	return total, errorf(Refused, "the server sent only a part of the commit %s; its repository may be damaged: run git fsck there", t.id)
+	return total, errorf(Refused, "the server sent only a part of the commit %s; its repository may be damaged: run git fsck there", lacks.id)
 }
 
 // worthMore tells whether another attempt could succeed where this one failed.

@@ -112,6 +112,16 @@ func (g *generation) have(id plumbing.Hash) (commit plumbing.Hash, ok bool, err 
 	return commit, err == nil, err
 }
 
+// lacks returns the first of several commits that is not all there, if there is one.
+func (g *generation) lacks(targets []target) (target, bool, error) {
+	for _, t := range targets {
+		if _, ok, err := g.have(t.id); !ok || err != nil {
+			return t, true, err
+		}
+	}
+	return target{}, false, nil
+}
+
 // newest is the commit that was fetched last, or zero.
 func (g *generation) newest() plumbing.Hash {
 	if len(g.tips) == 0 {

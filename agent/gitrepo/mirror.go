@@ -115,10 +115,16 @@ func OpenTree(dir, commit string) (*Tree, error) {
 func openTree(dir, commit string) (*Tree, error) {
 	for _, g := range generations(dir) {
 		tips, err := readTips(g)
-		if err != nil || !slices.ContainsFunc(tips, isCommit(commit)) {
+		if err != nil {
 			continue
 		}
-		t, err := newTree(g, commit)
+		var merges []string
+		if !slices.ContainsFunc(tips, isCommit(commit)) {
+			if merges = mergeIndexes(g, commit); len(merges) == 0 {
+				continue
+			}
+		}
+		t, err := newTree(g, commit, merges...)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}

@@ -117,20 +117,24 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// install indexes a pack and moves it into place. The index comes last: a pack without one
-// is not looked at.
+// install indexes a pack and moves it into place.
 func install(ctx context.Context, dir string, f *os.File) (string, error) {
 	index, err := indexPack(ctx, f)
 	if err != nil {
 		return "", err
 	}
-	base := filepath.Join(packDir(dir), "pack-"+plumbing.Hash(index.PackfileChecksum).String())
+	return moveIn(f, index, filepath.Join(packDir(dir), "pack-"+plumbing.Hash(index.PackfileChecksum).String()))
+}
+
+// moveIn moves a pack into place with its index, whose name it returns. The index comes last: a pack
+// without one is not looked at.
+func moveIn(f *os.File, index *idxfile.MemoryIndex, base string) (string, error) {
 	var encoded bytes.Buffer
 	if _, err := idxfile.NewEncoder(&encoded).Encode(index); err != nil {
 		return "", storageError(err)
 	}
 	// On some file systems the data may otherwise come to the disk after the names.
-	err = errors.Join(f.Sync(), f.Chmod(0o444), os.Rename(f.Name(), base+".pack"))
+	err := errors.Join(f.Sync(), f.Chmod(0o444), os.Rename(f.Name(), base+".pack"))
 	if err == nil {
 		err = writeFile(base+".idx", encoded.Bytes())
 	}

@@ -17,7 +17,7 @@ import (
 func FetchRepository(ctx context.Context, dir string, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool) (Fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
 	defer cancel()
-	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
+	remote, err := RemoteOf(ctx, repo, secrets, allowInsecure)
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -33,7 +33,7 @@ func FetchRepository(ctx context.Context, dir string, repo *v1alpha1.Repository,
 func PushRepository(ctx context.Context, dir string, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool, c Commit) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
 	defer cancel()
-	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
+	remote, err := RemoteOf(ctx, repo, secrets, allowInsecure)
 	if err != nil {
 		return "", err
 	}
@@ -44,7 +44,7 @@ func PushRepository(ctx context.Context, dir string, repo *v1alpha1.Repository, 
 func DeleteRepositoryBranch(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool, branch, tip string) error {
 	ctx, cancel := context.WithTimeout(ctx, repo.Spec.Timeout.Duration)
 	defer cancel()
-	remote, err := remoteOf(ctx, repo, secrets, allowInsecure)
+	remote, err := RemoteOf(ctx, repo, secrets, allowInsecure)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func wantOf(ref *v1alpha1.RepositoryRef) Want {
 	return Want{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
 }
 
-// remoteOf is where a Repository is and how to reach it.
-func remoteOf(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool) (Remote, error) {
+// RemoteOf is where a Repository is and how to reach it.
+func RemoteOf(ctx context.Context, repo *v1alpha1.Repository, secrets client.Reader, allowInsecure bool) (Remote, error) {
 	remote := Remote{URL: repo.Spec.URL}
 	if err := CheckURL(repo.Spec.URL, allowInsecure); err != nil {
 		return remote, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	gitobject "github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/trace"
@@ -42,12 +43,20 @@ type Tree struct {
 
 var _ agent.Tree = (*Tree)(nil)
 
-func newTree(dir, commit string) (*Tree, error) {
+// newTree opens the files of a commit in a repository that has it, with those packs next to the ones of
+// all commits.
+func newTree(dir, commit string, indexes ...string) (*Tree, error) {
 	s, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.commit(plumbing.NewHash(commit))
+	for _, index := range indexes {
+		err = errors.Join(err, s.add(index))
+	}
+	var c *gitobject.Commit
+	if err == nil {
+		c, err = s.commit(plumbing.NewHash(commit))
+	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -256,10 +265,15 @@ func (t *Tree) explain(err error, limit int64) error {
 	case errors.Is(err, errTooBig):
 		return errorf(TooLarge, "it is larger than the %d KiB allowed; keep it outside of Git", limit>>10)
 	case isDamage(err):
-		markDamaged(t.dir)
-		return &Error{Kind: NotFetched, Message: "the mirror is damaged (" + printable(err.Error()) + "); the next fetch mends it", Err: err}
+		return damaged(t.dir, err)
 	}
 	return err
+}
+
+// damaged marks a repository that cannot be read, and says so.
+func damaged(dir string, err error) error {
+	markDamaged(dir)
+	return &Error{Kind: NotFetched, Message: "the mirror is damaged (" + printable(err.Error()) + "); the next fetch mends it", Err: err}
 }
 
 // closed returns why an entry must not be opened at all, if so.

@@ -29,11 +29,23 @@ type Want struct {
 
 // target is what a Want means on one remote.
 type target struct {
-	name string        // becomes the revision's name
+	name string        // becomes the revision's name; next to a commit, the branch to look for it in
 	id   plumbing.Hash // what the reference points at: a commit, or an annotated tag
 	// advertised is false for a commit that no reference points at. Not every server gives
 	// those away.
 	advertised bool
+}
+
+// pinned returns the targets of wants that all name their commits: those are known without the remote.
+func pinned(wants []Want) ([]target, bool) {
+	targets := make([]target, len(wants))
+	for i, w := range wants {
+		if w.Commit == "" {
+			return nil, false
+		}
+		targets[i] = target{name: w.Branch, id: plumbing.NewHash(w.Commit)}
+	}
+	return targets, true
 }
 
 // check refuses what cannot be meant.

@@ -2,9 +2,11 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -34,4 +36,14 @@ func ModelStatus(ctx context.Context, c client.StatusClient, before, after *v1al
 // ModelVersionStatus does the same for a ModelVersion.
 func ModelVersionStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.ModelVersion) error {
 	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
+}
+
+// PullRequests writes what is on record of the pull requests of a Repository, and nothing else of its
+// status.
+func PullRequests(ctx context.Context, c client.StatusClient, repo *v1alpha1.Repository, list []v1alpha1.PullRequestStatus) error {
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"pullRequests": list}})
+	if err != nil {
+		return err
+	}
+	return client.IgnoreNotFound(c.Status().Patch(ctx, repo.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(v1alpha1.FieldManager)))
 }

@@ -18,9 +18,11 @@ import (
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/controller"
 	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/forge"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/measure"
 	"github.com/sluice-dev/sluice/agent/promotion"
+	"github.com/sluice-dev/sluice/agent/pull"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/shard"
@@ -63,6 +65,7 @@ type agentFlags struct {
 	renders          int
 	limits           render.Limits
 	artifacts        int
+	pulls            int
 	allowLoopback    bool
 	hooks            string
 	development      bool
@@ -94,6 +97,7 @@ func newAgentCommand() *cobra.Command {
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "time for one request to the API server")
 	flags.IntVar(&f.renders, "renders", 2, "render workers: renders under way at once")
 	limitFlags(flags, &f.limits)
+	flags.IntVar(&f.pulls, "pull-requests", 8, "pull requests worked on at once; most of them wait for a forge or a render")
 	flags.IntVar(&f.artifacts, "artifacts", 2, "artifacts of models read at once")
 	flags.BoolVar(&f.allowLoopback, "allow-loopback-checks", false, "let analyses ask servers on the agent's own loopback; for tests and demos")
 	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
@@ -236,6 +240,13 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	}
 	syncer.Elsewhere = overlays
 	overlays.Syncer, overlays.Repositories = syncer, repositories
+	forges := &forge.Forges{Live: mgr.GetAPIReader(), AllowInsecure: f.allowInsecureGit}
+	desk := &pull.Desk{
+		Client: mgr.GetClient(), Forges: forges, Events: events, Shares: shares, Repositories: repositories,
+		Fetcher: &pull.Fetcher{Live: mgr.GetAPIReader(), Dir: filepath.Join(f.dir, "pulls"), AllowInsecure: f.allowInsecureGit},
+		Planner: pull.Planner{Syncer: syncer, Reader: mgr.GetClient(), Account: syncer.AccountOf},
+	}
+	repositories.PullRequests = desk.Says
 	shares.Add(repositories)
 	shares.Add(overlays)
 	if err := controller.Setup(ctx, mgr, repositories, overlays, f.parallel); err != nil {
@@ -249,7 +260,10 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		versions.Looked(v)
 		models.Wake(controller.ModelOf(v))
 	}
-	git := &controller.Git{Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group}, Read: models.Wake}
+	git := &controller.Git{
+		Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group},
+		Forges: forges, Read: models.Wake,
+	}
 	models.Promoter = &promotion.Promoter{
 		Cluster:     target,
 		Inventories: inventories,
@@ -262,7 +276,11 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		Limits:    syncer.Limits, DefaultAccount: f.defaultAccount, Namespace: f.namespace,
 	}
 	shares.Add(models)
-	return controller.SetupModels(ctx, mgr, models, versions, f.parallel)
+	if err := controller.SetupModels(ctx, mgr, models, versions, f.parallel); err != nil {
+		return err
+	}
+	shares.Add(desk)
+	return desk.Setup(mgr, f.pulls)
 }
 
 // listenForHooks serves the hooks of forges, if there is an address for them.

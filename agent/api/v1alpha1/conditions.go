@@ -10,6 +10,8 @@ const (
 	StalledCondition = "Stalled"
 	// HealthyCondition: all applied objects are healthy.
 	HealthyCondition = "Healthy"
+	// PullRequestsCondition: people are met on the pull requests of a Repository.
+	PullRequestsCondition = "PullRequests"
 )
 
 // Reasons of conditions and events.

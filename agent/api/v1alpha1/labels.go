@@ -42,6 +42,10 @@ const (
 // Repository and may begin it with another: replicas share the work by Repository.
 const FollowsAnnotation = "sluice.dev/follows"
 
+// PullRequestsAnnotation on a Repository has the agent look at its pull requests when its value changes. A
+// hook sets it to the time at which it came.
+const PullRequestsAnnotation = "sluice.dev/pullRequestsRequestedAt"
+
 // RevisionAnnotation on a Model names the revision at which the agent applied it last, as
 // main@sha1:<commit>: the commit that asks for its versions.
 const RevisionAnnotation = "sluice.dev/revision"

@@ -214,14 +214,21 @@ type PullRequestStatus struct {
 	// Number of the pull request.
 	Number int64 `json:"number"`
 
-	// Head is the commit that was planned, and Base the one of the followed branch.
+	// Branch that it is to merge, if that is one of the agent's own.
+	// +optional
+	Branch string `json:"branch,omitempty"`
+
+	// Head is the commit that was planned.
 	// +optional
 	Head string `json:"head,omitempty"`
+
+	// Base is the commit of the followed branch that it was planned for.
 	// +optional
 	Base string `json:"base,omitempty"`
 
-	// State: Planned, Failed (it cannot be merged as it is, or could not be planned), Ignored (it is from a
-	// fork), Merged (what becomes of it is followed).
+	// State: Planned, Failed (it should not be merged as it is), Ignored (it is from a fork), Merged (what
+	// becomes of it is followed), Declined (it is the agent's own, and somebody has closed it: what it
+	// proposes is not proposed again).
 	// +optional
 	State PullRequestState `json:"state,omitempty"`
 
@@ -252,15 +259,16 @@ type PullRequestStatus struct {
 }
 
 // PullRequestState says how far a pull request is.
-// +kubebuilder:validation:Enum=Planned;Failed;Ignored;Merged
+// +kubebuilder:validation:Enum=Planned;Failed;Ignored;Merged;Declined
 type PullRequestState string
 
-// States of pull requests.
+// States of pull requests, as PullRequestStatus explains them.
 const (
-	PullRequestPlanned PullRequestState = "Planned"
-	PullRequestFailed  PullRequestState = "Failed"
-	PullRequestIgnored PullRequestState = "Ignored"
-	PullRequestMerged  PullRequestState = "Merged"
+	PullRequestPlanned  PullRequestState = "Planned"
+	PullRequestFailed   PullRequestState = "Failed"
+	PullRequestIgnored  PullRequestState = "Ignored"
+	PullRequestMerged   PullRequestState = "Merged"
+	PullRequestDeclined PullRequestState = "Declined"
 )
 
 // MergeStatus is a merge whose end is awaited.

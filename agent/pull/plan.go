@@ -1,0 +1,201 @@
+package pull
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/forge"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
+	"github.com/sluice-dev/sluice/agent/report"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+const (
+	// planTime is how long one plan may take, with the fetch.
+	planTime = 5 * time.Minute
+	// soon is how long a plan may take before the one that it takes the place of is marked.
+	soon = 3 * time.Second
+)
+
+// The comments that are kept up to date on a pull request.
+const (
+	planComment   = "plan"
+	mergedComment = "merged"
+)
+
+// plan plans an open pull request, and says on it what came of that, unless it was said.
+func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestStatus) error {
+	source, fetched := w.Repositories.Source(w.name())
+	if !fetched {
+		return nil
+	}
+	if p.Head.Fork != "" && !w.repo.Spec.PullRequests.Forks {
+		r.State, r.Head, r.Base, r.Summary = v1alpha1.PullRequestIgnored, p.Head.Commit, "", "it is from a fork, and spec.pullRequests.forks does not allow those"
+		w.keep(r)
+		return nil
+	}
+	if r.Head == p.Head.Commit && r.Base == source.Revision.Commit && r.State != "" && r.State != v1alpha1.PullRequestIgnored {
+		return w.merge(ctx, p, r)
+	}
+	planned, err := w.planned(ctx, p, source.Revision)
+	if err != nil {
+		return err
+	}
+	if now, is := w.Repositories.Source(w.name()); is && now.Revision.Commit != source.Revision.Commit {
+		w.queue.add(task{w.name(), p.Number}) // the base has moved on while the plan was made
+	}
+	said := planned.Report
+	if digest := sayingOf(said); digest != r.Said || r.Head != p.Head.Commit {
+		if err := w.say(ctx, p, said); err != nil {
+			return err
+		}
+		r.Said = digest
+		log.FromContext(ctx).Info("planned", "repository", w.name(), "pullRequest", p.Number, "head", p.Head.Commit, "state", said.State(), "summary", said.Summary())
+	}
+	r.Head, r.Base, r.State, r.Summary = p.Head.Commit, source.Revision.Commit, v1alpha1.PullRequestPlanned, said.Summary()
+	if said.State() == report.Failure {
+		r.State = v1alpha1.PullRequestFailed
+	}
+	r.Overlays, r.Models = nil, nil
+	for _, name := range planned.Overlays[:min(len(planned.Overlays), mostRecords)] {
+		r.Overlays = append(r.Overlays, name.String())
+	}
+	r.Models = planned.Models[:min(len(planned.Models), mostRecords)]
+	w.mu.Lock()
+	w.table.planned[p.Number] = planned
+	w.mu.Unlock()
+	w.keep(r)
+	return w.merge(ctx, p, r)
+}
+
+// planned makes the plan. If that takes long, the plan that it takes the place of is marked meanwhile.
+func (w *work) planned(ctx context.Context, p forge.Pull, base agent.Revision) (Planned, error) {
+	ctx, cancel := context.WithTimeout(ctx, planTime)
+	defer cancel()
+	w.mu.Lock()
+	before, had := w.table.planned[p.Number]
+	w.mu.Unlock()
+	marked := make(chan error, 1)
+	timer := time.AfterFunc(soon, func() {
+		var err error
+		if had {
+			old := before.Report
+			old.NewHead, old.NewBase = moved(old.Head.Commit, p.Head.Commit), moved(old.Base.Commit, base.Commit)
+			err = w.say(ctx, p, old)
+		}
+		marked <- err
+	})
+	planned, err := w.make(ctx, p, base)
+	if !timer.Stop() {
+		if failed := <-marked; err == nil {
+			err = failed // what is said next must not be overtaken
+		}
+	}
+	return planned, err
+}
+
+func moved(from, to string) string {
+	if from == to {
+		return ""
+	}
+	return to
+}
+
+// make fetches, merges and plans.
+func (w *work) make(ctx context.Context, p forge.Pull, base agent.Revision) (Planned, error) {
+	head := agent.Revision{Name: p.Head.Name, Commit: p.Head.Commit}
+	failed := Planned{Report: report.Report{Number: p.Number, Name: w.repo.Spec.PullRequests.Name, Head: head, Base: base, Time: w.now}}
+	p.Base.Commit = base.Commit // for the forge may be further
+	ancestor, err := w.forge.MergeBase(ctx, p)
+	if isKind(err, forge.NotFound) {
+		failed.Report.Trouble = &report.Problem{Message: "it has no commit in common with " + base.Name + ": begin its branch from there"}
+		return failed, nil
+	}
+	if err != nil {
+		return Planned{}, err
+	}
+	dir, merged, err := w.Fetcher.Merge(ctx, w.repo, base, p.Head.Commit, ancestor)
+	if e, is := errors.AsType[*gitrepo.Error](err); is && e.Kind == gitrepo.Conflict {
+		failed.Report.Trouble = &report.Problem{Message: e.Message}
+		return failed, nil
+	}
+	if err != nil {
+		return Planned{}, fmt.Errorf("pull request %d: %w", p.Number, err)
+	}
+	return w.Planner.Plan(ctx, Merge{
+		Repository: w.name(), Number: p.Number, Name: w.repo.Spec.PullRequests.Name,
+		Dir: dir, Base: base, Head: head, Merge: merged.Revision, Changed: merged.Files,
+	}, w.now)
+}
+
+// say sets the status of the head and keeps the comment up to date.
+func (w *work) say(ctx context.Context, p forge.Pull, r report.Report) error {
+	if err := w.forge.SetStatus(ctx, p.Head.Commit, statusOf(r.Status(), p.URL)); err != nil {
+		return err
+	}
+	return w.comment(ctx, p.Number, planComment, report.Markdown(r, w.room(planComment)))
+}
+
+func statusOf(s report.Status, url string) forge.Status {
+	return forge.Status{Context: s.Context, State: forge.State(s.State), Description: s.Summary, URL: url}
+}
+
+// comment keeps one of our comments up to date.
+func (w *work) comment(ctx context.Context, number int, kind, text string) error {
+	return w.forge.Comment(ctx, number, w.marker(kind), text)
+}
+
+// marker tells the comments of this agent from those of others.
+func (w *work) marker(kind string) string {
+	if name := w.repo.Spec.PullRequests.Name; name != "" {
+		return name + "/" + kind
+	}
+	return kind
+}
+
+// room is how long a comment may be beside its marker, in bytes.
+func (w *work) room(kind string) int { return w.forge.MaxBody() - len(w.marker(kind)) - 64 }
+
+// sayingOf is a digest of what a report says, but for when it was made and for which base.
+func sayingOf(r report.Report) string {
+	r.Time, r.Base = time.Time{}, agent.Revision{}
+	return digestOf(string(r.State()), r.Summary(), report.Markdown(r, 1<<20))
+}
+
+func digestOf(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(h, "%d %s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// withdrawn is for a pull request that was closed and not merged.
+func (w *work) withdrawn(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
+	if r.Said != "" {
+		if err := w.comment(ctx, p.Number, planComment, report.Withdrawn(w.repo.Spec.PullRequests.Name, r.Head)); err != nil {
+			return err
+		}
+	}
+	if r.Branch == "" {
+		w.drop(p.Number)
+		return nil
+	}
+	return w.declined(ctx, r, p)
+}
+
+func isKind(err error, kind forge.Kind) bool {
+	e, is := errors.AsType[*forge.Error](err)
+	return is && e.Kind == kind
+}
+
+func equal(a, b []v1alpha1.PullRequestStatus) bool {
+	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
+}

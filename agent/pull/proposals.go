@@ -1,0 +1,245 @@
+package pull
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/forge"
+	"github.com/sluice-dev/sluice/agent/report"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// wish is a pull request that is to be open: a branch that proposes a version.
+type wish struct {
+	model          *v1alpha1.Model
+	stage          v1alpha1.Stage
+	branch, commit string
+	version        string
+	findings       []v1alpha1.Finding
+	// reverts is the Promotion that was turned back; nil for a promotion.
+	reverts *v1alpha1.Promotion
+}
+
+// passes tells whether all gates are passed that need no commit.
+func (i wish) passes() bool {
+	return !slices.ContainsFunc(i.findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed })
+}
+
+// about tells two wishes for the same stage.
+func (i wish) about() string {
+	return fmt.Sprintf("%s/%s %s %t", i.model.Namespace, i.model.Name, i.stage.Name, i.reverts != nil)
+}
+
+// wishes are the branches that Models of the Repository propose, by their names.
+func (w *work) wishes(ctx context.Context) (map[string]wish, error) {
+	own := map[types.NamespacedName]bool{}
+	var overlays v1alpha1.OverlayList
+	if err := w.Client.List(ctx, &overlays, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	for n := range overlays.Items {
+		if o := &overlays.Items[n]; o.RepositoryName() == w.name() {
+			own[client.ObjectKeyFromObject(o)] = true
+		}
+	}
+	var models v1alpha1.ModelList
+	if err := w.Client.List(ctx, &models); err != nil {
+		return nil, err
+	}
+	wishes := map[string]wish{}
+	for n := range models.Items {
+		m := &models.Items[n]
+		if own[types.NamespacedName{Namespace: m.Labels[v1alpha1.OverlayNamespaceLabel], Name: m.Labels[v1alpha1.OverlayLabel]}] {
+			if err := w.wishesOf(ctx, m, wishes); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return wishes, nil
+}
+
+// wishesOf adds what one Model proposes.
+func (w *work) wishesOf(ctx context.Context, m *v1alpha1.Model, into map[string]wish) error {
+	for _, s := range m.Status.Stages {
+		stage := stageOf(*m, s.Name)
+		if stage.Name == "" {
+			continue
+		}
+		if p := s.Proposal; p != nil && p.Commit != "" && s.Proposed != "" && s.Proposed != stage.Version {
+			into[p.Branch] = wish{model: m, stage: stage, branch: p.Branch, commit: p.Commit, version: s.Proposed, findings: p.Findings}
+		}
+		if s.Phase != v1alpha1.StageHeld || s.Promotion == "" {
+			continue
+		}
+		var held v1alpha1.Promotion
+		if err := w.Client.Get(ctx, types.NamespacedName{Namespace: m.Namespace, Name: s.Promotion}, &held); err != nil {
+			if client.IgnoreNotFound(err) != nil {
+				return err
+			}
+			continue
+		}
+		if p := held.Status.Proposal; p != nil && p.Commit != "" && held.Spec.Version == stage.Version && !held.Status.Released {
+			into[p.Branch] = wish{model: m, stage: stage, branch: p.Branch, commit: p.Commit, version: held.Spec.From, reverts: &held}
+		}
+	}
+	return nil
+}
+
+// propose opens, renews and closes the pull requests for what Models propose.
+func (w *work) propose(ctx context.Context, base string) error {
+	wishes, err := w.wishes(ctx)
+	if err != nil {
+		return err
+	}
+	open := map[string]forge.Pull{}
+	w.mu.Lock()
+	for _, p := range w.table.open {
+		if p.Head.Fork == "" {
+			open[p.Head.Name] = p
+		}
+	}
+	w.mu.Unlock()
+	for _, r := range w.records() {
+		if _, wished := wishes[r.Branch]; r.Branch != "" && !wished {
+			if err := w.settle(ctx, r, open, wishes); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range wishes {
+		if err := w.want(ctx, i, open, base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// want makes sure that a wish has its pull request, unless somebody has said no to it.
+func (w *work) want(ctx context.Context, i wish, open map[string]forge.Pull, base string) error {
+	draft, err := w.draft(ctx, i, base)
+	if err != nil {
+		return err
+	}
+	digest := digestOf(draft.Title, draft.Body, fmt.Sprint(draft.Labels, draft.NotReady))
+	if p, is := open[i.branch]; is {
+		w.mu.Lock()
+		same := w.table.drafts[p.Number] == digest
+		w.mu.Unlock()
+		if !same {
+			if err := w.forge.Edit(ctx, p.Number, draft); err != nil {
+				return err
+			}
+		}
+		w.ours(p, i, digest)
+		return nil
+	}
+	for _, r := range w.records() {
+		if r.Branch == i.branch && (r.State == v1alpha1.PullRequestDeclined && r.Head == i.commit || r.State == v1alpha1.PullRequestMerged) {
+			return nil
+		}
+	}
+	p, err := w.forge.Open(ctx, draft)
+	if err != nil {
+		return err
+	}
+	w.ours(p, i, digest)
+	return nil
+}
+
+// ours notes that a pull request is the agent's own.
+func (w *work) ours(p forge.Pull, i wish, digest string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.table.records[p.Number]
+	r.Number, r.Branch = int64(p.Number), i.branch
+	w.table.records[p.Number], w.table.drafts[p.Number] = r, digest
+	w.table.open[p.Number] = p
+}
+
+// draft is what a pull request is to say.
+func (w *work) draft(ctx context.Context, i wish, base string) (forge.Draft, error) {
+	said, err := w.Planner.proposal(ctx, i, w.now)
+	if err != nil {
+		return forge.Draft{}, err
+	}
+	said.Name = w.repo.Spec.PullRequests.Name
+	label := "sluice/promotion"
+	if i.reverts != nil {
+		label = "sluice/revert"
+	}
+	return forge.Draft{Base: base, Head: i.branch, Title: said.Title(), Body: said.Markdown(w.forge.MaxBody()), Labels: []string{label}, NotReady: said.Held() != ""}, nil
+}
+
+// settle ends a pull request of the agent's own that nothing wishes any more: a newer version has taken
+// its place, or Git says by other means what it proposes.
+func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open map[string]forge.Pull, wishes map[string]wish) error {
+	number := int(r.Number)
+	switch {
+	case r.State == v1alpha1.PullRequestMerged:
+		return nil
+	case open[r.Branch].Number != number:
+		w.drop(number)
+		return nil
+	}
+	reason := "what it proposes is not proposed any more: Git or the stage has moved on"
+	for _, i := range wishes {
+		if slices.ContainsFunc(r.Models, func(m v1alpha1.PullRequestModel) bool {
+			return m.Name == i.model.Name && m.Namespace == i.model.Namespace && m.Stage == i.stage.Name
+		}) {
+			reason = fmt.Sprintf("superseded: %s is proposed for %s by now", i.version, i.stage.Name)
+		}
+	}
+	if err := w.comment(ctx, number, mergedComment, report.Settled(w.repo.Spec.PullRequests.Name, reason)); err != nil {
+		return err
+	}
+	if err := w.forge.Close(ctx, number); err != nil && !isKind(err, forge.Conflict) {
+		return err
+	}
+	if err := w.forge.DeleteBranch(ctx, r.Branch, open[r.Branch].Head.Commit); err != nil && !isKind(err, forge.Conflict) {
+		return err
+	}
+	w.drop(number)
+	return nil
+}
+
+// declined notes that somebody has closed a pull request of the agent's own: a no for that version.
+func (w *work) declined(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
+	r.State, r.Summary, r.Head = v1alpha1.PullRequestDeclined, "closed by somebody: it is not proposed again", p.Head.Commit
+	r.Overlays, r.Base, r.Said = nil, "", ""
+	w.drop(p.Number)
+	w.keep(r)
+	return nil
+}
+
+// merge merges a pull request of the agent's own that is planned, if the stage says so and all gates are
+// passed that need no commit.
+func (w *work) merge(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestStatus) error {
+	if r.Branch == "" || r.State != v1alpha1.PullRequestPlanned {
+		return nil
+	}
+	wishes, err := w.wishes(ctx)
+	if err != nil {
+		return err
+	}
+	i, wished := wishes[r.Branch]
+	if !wished || i.stage.Merge != v1alpha1.MergeAuto || i.reverts != nil || i.commit != p.Head.Commit || !i.passes() || p.Draft {
+		return nil
+	}
+	if err := w.forge.Merge(ctx, p.Number, p.Head.Commit, forge.Merge); err != nil {
+		return err
+	}
+	merged, err := w.forge.Pull(ctx, p.Number)
+	if err != nil {
+		return err
+	}
+	if merged.Merged {
+		w.mu.Lock()
+		delete(w.table.open, p.Number)
+		w.mu.Unlock()
+		return w.merged(ctx, r, merged)
+	}
+	return nil
+}
