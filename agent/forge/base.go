@@ -6,15 +6,6 @@ import (
 	"fmt"
 )
 
-// HeadRef is the reference by which the head of a pull request is fetched from the repository itself,
-// also where it is from a fork.
-func (f *Forge) HeadRef(number int) string {
-	if f.place.provider == GitLab {
-		return fmt.Sprintf("refs/merge-requests/%d/head", number)
-	}
-	return fmt.Sprintf("refs/pull/%d/head", number)
-}
-
 // MergeBase returns the commit that the head of a pull request has in common with its base, as both
 // are in p: what the head changes, it has changed since then. It is worked out anew: Gitea also says
 // one with each pull request, which is that of an older head for some time after a push. If there are

@@ -94,14 +94,6 @@ func TestGiteaMergeBases(t *testing.T) {
 	}
 }
 
-func TestHeadRef(t *testing.T) {
-	for provider, want := range map[forge.Provider]string{forge.Gitea: "refs/pull/7/head", forge.GitHub: "refs/pull/7/head", forge.GitLab: "refs/merge-requests/7/head"} {
-		if have := worlds[provider](t).open(provider).HeadRef(7); have != want {
-			t.Errorf("%s: %s, want %s", provider, have, want)
-		}
-	}
-}
-
 // TestMergeBaseCost: one request, and on Gitea one more where the base was merged in.
 func TestMergeBaseCost(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world, f *forge.Forge) {

@@ -185,7 +185,7 @@ func rehearse(ctx context.Context, session *cluster.Session, p agent.Plan) agent
 	changes := p.Changes
 	p.Changes = nil
 	for n, c := range changes {
-		c.Fields = tried[n].fields
+		c.Fields = slices.DeleteFunc(tried[n].fields, ours)
 		if tried[n].untried {
 			c.Reason += "; not tried, for that takes the right to patch " + patchable(c.Ref)
 		}
@@ -198,6 +198,11 @@ func rehearse(ctx context.Context, session *cluster.Session, p agent.Plan) agent
 		p.Changes = append(p.Changes, c)
 	}
 	return p
+}
+
+// ours tells that a field is the agent's own: on a Model it writes the revision that brought it.
+func ours(f agent.Field) bool {
+	return f.Path == "metadata.annotations["+v1alpha1.RevisionAnnotation+"]"
 }
 
 // patchable names what a right would have to be about.

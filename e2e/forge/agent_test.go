@@ -1,6 +1,7 @@
 package forge_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -244,8 +245,9 @@ func TestAgentMergeBase(t *testing.T) {
 	if have, err := h.agent.MergeBase(ctx, pulls[0]); err != nil || have != base {
 		t.Errorf("of a fork it is %s, want %s; %v", have, base, err)
 	}
-	if at, err := h.repo.Git(h.owner, "rev-parse", h.agent.HeadRef(p.Number)); err != nil || at != head {
-		t.Errorf("%s is at %s, want %s; %v", h.agent.HeadRef(p.Number), at, head, err)
+	ref := fmt.Sprintf("refs/pull/%d/head", p.Number) // by which the head of a fork is in the repository
+	if at, err := h.repo.Git(h.owner, "rev-parse", ref); err != nil || at != head {
+		t.Errorf("%s is at %s, want %s; %v", ref, at, head, err)
 	}
 
 	h.push(t, "tune")

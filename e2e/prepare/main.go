@@ -10,13 +10,14 @@ import (
 	"os/signal"
 
 	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/forge"
 	"github.com/sluice-dev/sluice/e2e/objectstore"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	for _, build := range []func(context.Context, io.Writer) (string, error){objectstore.Build, cluster.Build} {
+	for _, build := range []func(context.Context, io.Writer) (string, error){objectstore.Build, cluster.Build, forge.Build} {
 		if _, err := build(ctx, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, "Error:", err)
 			os.Exit(1)
