@@ -70,12 +70,20 @@ type Serving struct {
 	Since time.Time
 }
 
-// Approval is what the signature of the commit says to one gate.
+// Approval is what people say of the commit to one gate.
 type Approval struct {
 	// Commit that brought the version, if it is not the one that applied the Model.
 	Commit string
-	// Signers are the names of keys that the gate lists and that have signed the commit.
-	Signers []string
-	// Reason says why there are none, in a part of a sentence: "it is not signed".
+	// Pull is the number of the pull request that brought that commit, where reviews are asked for.
+	Pull int
+	// By are those who approve it and whom the gate counts: names of the keys that have signed the
+	// commit, or of those who have reviewed the pull request.
+	By []string
+	// Others says of each other approval why it does not count, in a part of a sentence: "ben's is of an
+	// older commit".
+	Others []string
+	// Reason says why it is not known who approves, in a part of a sentence: "it is not signed".
 	Reason string
+	// Waits tells that the reason may pass by itself.
+	Waits bool
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,12 +199,32 @@ func stamp(t time.Time) string {
 
 func validateApproval(a v1alpha1.ApprovalGate) error {
 	switch {
+	case a.Minimum < 0:
+		return fmt.Errorf("approval.minimum is %d: set it to 1", a.Minimum)
+	case a.Reviews != nil && a.KeysSecretRef != nil:
+		return errors.New("approval has keysSecretRef and reviews, and may have one of them only: make two gates of it")
+	case a.Reviews != nil:
+		return validateReviews(*a.Reviews)
+	case a.KeysSecretRef == nil:
+		return errors.New("approval says nothing: give it reviews, or keysSecretRef with the public keys of those who may approve")
 	case a.KeysSecretRef.Name == "":
 		return errors.New("approval.keysSecretRef names no Secret: name the one that has the public keys of those who may approve")
 	case a.Minimum > 1:
-		return fmt.Errorf("%d approvals are asked for, and a commit has one signature: set approval.minimum to 1, for reviews of pull requests are not counted yet", a.Minimum)
-	case a.Minimum < 0:
-		return fmt.Errorf("approval.minimum is %d: set it to 1", a.Minimum)
+		return fmt.Errorf("%d approvals are asked for, and a commit has one signature: set approval.minimum to 1, or ask for reviews", a.Minimum)
+	}
+	return nil
+}
+
+// validateReviews says which name nobody can have. An empty list lets everybody approve, and a list of
+// nobody must not come to the same.
+func validateReviews(r v1alpha1.ReviewApproval) error {
+	if slices.Contains(r.Users, "") {
+		return errors.New("approval.reviews.users has an empty name: write a name, or leave the list out")
+	}
+	for _, team := range r.Teams {
+		if before, after, _ := strings.Cut(team, "/"); before == "" || after == "" && strings.Contains(team, "/") {
+			return fmt.Errorf("approval.reviews.teams has %q, which is no name of a team: write organization/team, or a group with its parents on GitLab", team)
+		}
 	}
 	return nil
 }
@@ -212,16 +233,44 @@ func (c check) approval(a v1alpha1.ApprovalGate, found Approval) ruling {
 	if err := validateApproval(a); err != nil {
 		return failed("%v", err)
 	}
-	commit := short(cmp.Or(found.Commit, c.Commit))
+	version, commit := c.Candidate.Name, short(cmp.Or(found.Commit, c.Commit))
 	switch {
 	case commit == "":
-		return failed("no commit asks for %s, so that nobody can have signed one: manage %s in Git", c.Candidate.Name, c.Model)
-	case len(found.Signers) > 0:
-		return passed("commit %s is signed by %s", commit, strings.Join(found.Signers, ", "))
+		return failed("no commit asks for %s, so that nobody can have approved one: manage %s in Git", version, c.Model)
+	case found.Reason != "" && found.Waits:
+		return waiting(time.Time{}, "it is not known yet who approves commit %s, which asks for %s: %s", commit, version, found.Reason)
 	case found.Reason != "":
-		return failed("commit %s, which asks for %s, approves nothing, for %s", commit, c.Candidate.Name, found.Reason)
+		return failed("commit %s, which asks for %s, is approved by nobody, for %s", commit, version, found.Reason)
+	case a.Reviews != nil:
+		return c.reviews(max(int(a.Minimum), 1), found)
+	case len(found.By) > 0:
+		return passed("commit %s is signed by %s", commit, strings.Join(found.By, ", "))
 	}
-	return failed("commit %s, which asks for %s, is not signed by a key of Secret %s", commit, c.Candidate.Name, a.KeysSecretRef.Name)
+	return failed("commit %s, which asks for %s, is not signed by a key of Secret %s", commit, version, a.KeysSecretRef.Name)
+}
+
+// reviews counts the approvals of a pull request.
+func (c check) reviews(minimum int, found Approval) ruling {
+	what := fmt.Sprintf("pull request %d, which brought %s, ", found.Pull, c.Candidate.Name)
+	names := strings.Join(found.By, ", ")
+	switch have := len(found.By); {
+	case found.Pull == 0: // nobody has looked
+		return waiting(time.Time{}, "it is not known yet which pull request brought %s", c.Candidate.Name)
+	case have >= minimum:
+		return passed("%sis approved by %s", what, names)
+	case have == 0:
+		what += fmt.Sprintf("needs %s and has none", approvals(minimum))
+	default:
+		what += fmt.Sprintf("has %s (%s) of the %d needed", approvals(have), names, minimum)
+	}
+	return failed("%s", strings.Join(append([]string{what}, found.Others...), "; "))
+}
+
+func approvals(n int) string {
+	if n == 1 {
+		return "1 approval"
+	}
+	return fmt.Sprintf("%d approvals", n)
 }
 
 // short is a commit as people write it.

@@ -44,8 +44,15 @@ func evidence() Evidence {
 		},
 		Commit: "4f2a9c1d5e6f708192a3b4c5d6e7f8091a2b3c4d",
 		Approvals: map[string]Approval{
-			"reviewed": {Signers: []string{"ann@example.com"}},
+			"reviewed": {By: []string{"ann@example.com"}},
 			"unsigned": {Reason: "it is not signed"},
+			"reading":  {Reason: "it is being read", Waits: true},
+			"two":      {Pull: 12, By: []string{"ana", "ben"}},
+			"one":      {Pull: 12, By: []string{"ana"}, Others: []string{"ben's is of an older commit", "eve may not write to the repository"}},
+			"none":     {Pull: 12, Others: []string{"ann has opened it"}},
+			"nobody":   {Pull: 12},
+			"pushed":   {Commit: "c0ffee0d5e6f708192a3b4c5d6e7f8091a2b3c4d", Reason: "it came without a pull request"},
+			"down":     {Commit: "c0ffee0d5e6f708192a3b4c5d6e7f8091a2b3c4d", Pull: 12, By: []string{"ana", "ben"}, Reason: "the forge answers 503", Waits: true},
 		},
 		Analyses: map[string]v1alpha1.AnalysisStatus{
 			"measured": {Result: v1alpha1.AnalysisPassed, Message: "errors is 0.001, at most 0.01 is allowed; 3 of 3 samples succeeded"},
@@ -73,7 +80,15 @@ func span(cron, zone string, d time.Duration) *v1alpha1.Window {
 }
 
 func approval(name string, minimum int32) v1alpha1.Gate {
-	return v1alpha1.Gate{Name: name, Approval: &v1alpha1.ApprovalGate{Minimum: minimum, KeysSecretRef: meta.LocalObjectReference{Name: "approvers"}}}
+	return v1alpha1.Gate{Name: name, Approval: &v1alpha1.ApprovalGate{Minimum: minimum, KeysSecretRef: &meta.LocalObjectReference{Name: "approvers"}}}
+}
+
+func reviews(name string, minimum int32) v1alpha1.Gate {
+	return v1alpha1.Gate{Name: name, Approval: &v1alpha1.ApprovalGate{Minimum: minimum, Reviews: &v1alpha1.ReviewApproval{}}}
+}
+
+func reviewsBy(name string, whose v1alpha1.ReviewApproval) v1alpha1.Gate {
+	return v1alpha1.Gate{Name: name, Approval: &v1alpha1.ApprovalGate{Reviews: &whose}}
 }
 
 func measured(name string) v1alpha1.Gate {
@@ -161,12 +176,31 @@ func TestCheck(t *testing.T) {
 		{v1alpha1.Gate{Freeze: span("0 0 30 2 *", "", time.Hour)}, evidence(), F, `the cron expression "0 0 30 2 *" never comes: there is no such day in any year`, never},
 
 		{approval("reviewed", 0), evidence(), P, "commit 4f2a9c1 is signed by ann@example.com", never},
-		{approval("unsigned", 1), evidence(), F, "commit 4f2a9c1, which asks for v8, approves nothing, for it is not signed", never},
+		{approval("unsigned", 1), evidence(), F, "commit 4f2a9c1, which asks for v8, is approved by nobody, for it is not signed", never},
+		{approval("reading", 1), evidence(), W, "it is not known yet who approves commit 4f2a9c1, which asks for v8: it is being read", never},
 		{approval("other", 1), evidence(), F, "commit 4f2a9c1, which asks for v8, is not signed by a key of Secret approvers", never},
-		{approval("reviewed", 2), evidence(), F, "2 approvals are asked for, and a commit has one signature: set approval.minimum to 1, for reviews of pull requests are not counted yet", never},
+		{approval("reviewed", 2), evidence(), F, "2 approvals are asked for, and a commit has one signature: set approval.minimum to 1, or ask for reviews", never},
 		{approval("reviewed", -1), evidence(), F, "approval.minimum is -1: set it to 1", never},
-		{approval("reviewed", 1), Evidence{Model: "fraud", Candidate: Version{Name: "v8"}}, F, "no commit asks for v8, so that nobody can have signed one: manage fraud in Git", never},
-		{v1alpha1.Gate{Approval: &v1alpha1.ApprovalGate{}}, evidence(), F, "approval.keysSecretRef names no Secret", never},
+		{approval("reviewed", 1), Evidence{Model: "fraud", Candidate: Version{Name: "v8"}}, F, "no commit asks for v8, so that nobody can have approved one: manage fraud in Git", never},
+		{v1alpha1.Gate{Approval: &v1alpha1.ApprovalGate{KeysSecretRef: &meta.LocalObjectReference{}}}, evidence(), F, "approval.keysSecretRef names no Secret", never},
+		{v1alpha1.Gate{Approval: &v1alpha1.ApprovalGate{}}, evidence(), F, "approval says nothing: give it reviews, or keysSecretRef", never},
+
+		{reviews("two", 0), evidence(), P, "pull request 12, which brought v8, is approved by ana, ben", never},
+		{reviews("two", 2), evidence(), P, "pull request 12, which brought v8, is approved by ana, ben", never},
+		{reviews("two", 3), evidence(), F, "pull request 12, which brought v8, has 2 approvals (ana, ben) of the 3 needed", never},
+		{reviews("one", 2), evidence(), F, "pull request 12, which brought v8, has 1 approval (ana) of the 2 needed; ben's is of an older commit; eve may not write to the repository", never},
+		{reviews("none", 1), evidence(), F, "pull request 12, which brought v8, needs 1 approval and has none; ann has opened it", never},
+		{reviews("nobody", 2), evidence(), F, "pull request 12, which brought v8, needs 2 approvals and has none", never},
+		{reviews("pushed", 1), evidence(), F, "commit c0ffee0, which asks for v8, is approved by nobody, for it came without a pull request", never},
+		{reviews("down", 1), evidence(), W, "it is not known yet who approves commit c0ffee0, which asks for v8: the forge answers 503", never},
+		{reviews("unasked", 1), evidence(), W, "it is not known yet which pull request brought v8", never},
+		{reviews("two", -1), evidence(), F, "approval.minimum is -1: set it to 1", never},
+		{reviews("two", 1), Evidence{Model: "fraud", Candidate: Version{Name: "v8"}}, F, "no commit asks for v8, so that nobody can have approved one: manage fraud in Git", never},
+		{v1alpha1.Gate{Name: "two", Approval: &v1alpha1.ApprovalGate{KeysSecretRef: &meta.LocalObjectReference{Name: "x"}, Reviews: &v1alpha1.ReviewApproval{}}}, evidence(), F, "approval has keysSecretRef and reviews, and may have one of them only: make two gates of it", never},
+		{reviewsBy("two", v1alpha1.ReviewApproval{Users: []string{""}}), evidence(), F, "approval.reviews.users has an empty name: write a name, or leave the list out", never},
+		{reviewsBy("two", v1alpha1.ReviewApproval{Teams: []string{"ml/"}}), evidence(), F, `approval.reviews.teams has "ml/", which is no name of a team`, never},
+		{reviewsBy("two", v1alpha1.ReviewApproval{Teams: []string{"ml/risk", ""}}), evidence(), F, `approval.reviews.teams has "", which is no name of a team`, never},
+		{reviewsBy("two", v1alpha1.ReviewApproval{Users: []string{"ana"}, Teams: []string{"ml", "ml/platform/leads"}}), evidence(), P, "pull request 12", never},
 
 		{measured("measured"), evidence(), P, "errors is 0.001, at most 0.01 is allowed; 3 of 3 samples succeeded", never},
 		{measured("bad"), evidence(), F, "errors is 0.5, at most 0.01 is allowed; 1 sample failed, and none may", never},

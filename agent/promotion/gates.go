@@ -10,7 +10,6 @@ import (
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/gate"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // required are the gates that a version has to pass in a stage: first those of policies, then the
@@ -173,37 +172,57 @@ func (w *pass) evidence(ctx context.Context, s *stage, version, revision string,
 	e.Commit = agent.ParseRevision(revision).Commit
 	for _, r := range required {
 		if r.Approval != nil {
-			e.Approvals[r.Key()] = w.approval(ctx, s, version, client.ObjectKey{Namespace: w.secretsOf(r), Name: r.Approval.KeysSecretRef.Name})
+			e.Approvals[r.Key()] = w.approval(ctx, s, version, r)
 		}
 	}
 	return e, nil
 }
 
-// approval tells which of the keys in a Secret signed the commit that brought a version to a stage. A
-// Model that somebody has changed first, and Git then, is applied once more: that commit counts too.
-func (w *pass) approval(ctx context.Context, s *stage, version string, secret client.ObjectKey) gate.Approval {
-	keys, err := w.secret(ctx, secret.Namespace, secret.Name)
+// approval tells who approves the commit that brought a version to a stage. A Model that somebody has
+// changed first, and Git then, is applied once more: that commit counts too.
+func (w *pass) approval(ctx context.Context, s *stage, version string, r gate.Required) gate.Approval {
+	ask, err := w.asking(ctx, s, version, r)
 	if err != nil {
 		w.look(w.now.Add(secretRetry))
 		return gate.Approval{Reason: err.Error()}
 	}
 	var found gate.Approval
 	for _, revision := range slices.Compact([]string{s.newest.Spec.Revision, w.model.Annotations[v1alpha1.RevisionAnnotation]}) {
-		commit, by, err := w.Git.Signers(ctx, w.model, revision, s.spec.Name, version, keys)
-		switch {
-		case err == nil && w.approvedBefore(*s, version, revision):
-			return gate.Approval{Commit: commit, Reason: "it has brought " + version + " here before, and approves nothing twice"}
-		case err == nil:
-			return gate.Approval{Commit: commit, Signers: by}
+		switch said := ask(revision); {
+		case said.Reason == "" && w.approvedBefore(*s, version, revision):
+			return gate.Approval{Commit: said.Commit, Reason: "it has brought " + version + " here before, and approves nothing twice"}
+		case said.Reason == "":
+			if r.Approval.Reviews != nil {
+				w.look(w.now.Add(approvalRetry)) // people may approve, or take it back
+			}
+			return said
 		case found.Reason == "":
-			found = gate.Approval{Commit: commit, Reason: err.Error()}
+			found = said
 		}
 	}
 	w.look(w.now.Add(approvalRetry))
 	return found
 }
 
-// approvalRetry is the pause after a commit could not be read, or is signed by nobody who may.
+// asking is how to ask, for a revision, who approves by the means of a gate.
+func (w *pass) asking(ctx context.Context, s *stage, version string, r gate.Required) (func(revision string) gate.Approval, error) {
+	switch a := r.Approval; {
+	case gate.Validate(r.Gate) != nil: // its finding says what is wrong with it
+		return func(string) gate.Approval { return gate.Approval{} }, nil
+	case a.Reviews != nil:
+		return func(revision string) gate.Approval {
+			return w.Git.Reviewers(ctx, w.model, revision, s.spec.Name, version, *a.Reviews)
+		}, nil
+	default:
+		keys, err := w.secret(ctx, w.secretsOf(r), a.KeysSecretRef.Name)
+		return func(revision string) gate.Approval {
+			return w.Git.Signers(ctx, w.model, revision, s.spec.Name, version, keys)
+		}, err
+	}
+}
+
+// approvalRetry is the pause after which approvals are looked at again. Those of reviews are for as long
+// as the Promotion waits at its gates, also of one that were enough: it counts what people say now.
 const approvalRetry = time.Minute
 
 // approvedBefore tells whether a version came to a stage by the same revision before.

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/execute"
+	"github.com/sluice-dev/sluice/agent/gate"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/serving"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,9 +45,11 @@ type Promoter struct {
 
 // Git is what a promotion needs of the Repository that a Model comes from.
 type Git interface {
-	// Signers returns the commit that brought a version to a stage, and the names of the keys that
-	// signed it. The error says why there is no such commit.
-	Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) (commit string, by []string, err error)
+	// Signers tells which of some keys signed the commit that brought a version to a stage. The revision
+	// is one with which the Model was applied.
+	Signers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, keys map[string][]byte) gate.Approval
+	// Reviewers tells who of some people approved the pull request that brought it, at most a minute ago.
+	Reviewers(ctx context.Context, m *v1alpha1.Model, revision, stage, version string, whose v1alpha1.ReviewApproval) gate.Approval
 	// Propose commits the version of a stage to a branch. Called again for the same, it makes no
 	// second commit.
 	Propose(ctx context.Context, m *v1alpha1.Model, p Proposal) (v1alpha1.ProposalStatus, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -28,6 +29,9 @@ func (w *pass) propose(ctx context.Context) {
 		}
 		if from := s.spec.PromoteFrom; from != "" {
 			w.proposeNext(ctx, s, from)
+		}
+		if s.proposed == nil {
+			w.judge(ctx, s)
 		}
 	}
 }
@@ -77,7 +81,7 @@ func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
 	}
 	findings, again, err := w.gatesAhead(ctx, s, version)
 	w.look(again)
-	if err != nil || slices.ContainsFunc(findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed }) {
+	if err != nil || notPassed(findings) {
 		return
 	}
 	made, again, err := w.Proposals.ask(w.model, Proposal{
@@ -89,9 +93,92 @@ func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
 	}
 	if err != nil {
 		made.Message = short(fmt.Sprintf("%s cannot be proposed: %s", version, err))
+	} else {
+		made.Findings = bounded(findings)
 	}
 	s.proposed = &proposed{version, *made}
 }
+
+// judge asks the gates again about a version that is proposed and not accepted: what held when it was
+// proposed need not hold any more, and people are about to merge it.
+func (w *pass) judge(ctx context.Context, s *stage) {
+	version, open := s.before.Proposed, s.before.Proposal
+	if open == nil || open.Commit == "" || version == s.spec.Version {
+		return
+	}
+	var findings []v1alpha1.Finding
+	if found, problem := w.versions.find(version); found == nil {
+		findings = failed("version", "%s", problem)
+	} else {
+		asked, again, err := w.gatesAhead(ctx, s, version)
+		if err != nil {
+			return // only for the want of a ModelVersion
+		}
+		w.look(again)
+		findings = append(w.stillServed(s, version), asked...)
+	}
+	if findings = bounded(findings); alike(findings, open.Findings) {
+		return
+	}
+	status := *open.DeepCopy()
+	status.Findings = findings
+	s.proposed = &proposed{version, status}
+}
+
+// stillServed is what there is to say if a version that was proposed does not serve any more in the stage
+// that it comes from.
+func (w *pass) stillServed(s *stage, version string) []v1alpha1.Finding {
+	n := slices.IndexFunc(w.stages, func(o stage) bool { return o.spec.Name == s.spec.PromoteFrom })
+	if n < 0 {
+		return nil
+	}
+	earlier := w.stages[n]
+	switch serves := earlier.serves(); {
+	case earlier.newest != nil && earlier.newest.Spec.Version == version && earlier.newest.Status.Phase.Held():
+		return failed("order", "%s was turned back in %s: %s", version, earlier.spec.Name, earlier.newest.Status.Message)
+	case serves == "":
+		return failed("order", "%s does not serve in %s any more: nothing does", version, earlier.spec.Name)
+	case serves != version:
+		return failed("order", "%s does not serve in %s any more: %s does", version, earlier.spec.Name, serves)
+	}
+	return nil
+}
+
+func failed(gate, format string, args ...any) []v1alpha1.Finding {
+	return []v1alpha1.Finding{{Gate: gate, Result: v1alpha1.FindingFailed, Message: short(fmt.Sprintf(format, args...))}}
+}
+
+// mostFindings is how many of a proposal are kept.
+const mostFindings = 64
+
+// bounded keeps what the status of a proposal takes: those that were not passed before those that were.
+func bounded(findings []v1alpha1.Finding) []v1alpha1.Finding {
+	if len(findings) <= mostFindings {
+		return findings
+	}
+	kept := slices.Clone(findings)
+	slices.SortStableFunc(kept, func(a, b v1alpha1.Finding) int { return passes(a) - passes(b) })
+	return kept[:mostFindings]
+}
+
+func passes(f v1alpha1.Finding) int {
+	if f.Result == v1alpha1.FindingPassed {
+		return 1
+	}
+	return 0
+}
+
+// alike tells whether findings say the same but for how much time has gone by, for which alone no status
+// is written.
+func alike(a, b []v1alpha1.Finding) bool {
+	return slices.EqualFunc(a, b, func(a, b v1alpha1.Finding) bool {
+		a.Message, b.Message = times.ReplaceAllString(a.Message, "…"), times.ReplaceAllString(b.Message, "…")
+		return a == b
+	})
+}
+
+// times are spans of time and times in messages of gates.
+var times = regexp.MustCompile(`([0-9]+(ms|d|h|m|s))+\b|[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}(:[0-9]{2})?)?`)
 
 // statusBefore is the status of a stage as it is on record.
 func (w *pass) statusBefore(stage string) v1alpha1.StageStatus {

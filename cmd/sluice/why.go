@@ -60,6 +60,9 @@ func because(ctx context.Context, c client.Client, m *v1alpha1.Model, s v1alpha1
 		if _, err := fmt.Fprintf(t.out, "  %s is proposed on branch %s\n", s.Proposed, s.Proposal.Branch); err != nil {
 			return err
 		}
+		if err := t.rows(gateRows(s.Proposal.Findings)); err != nil {
+			return err
+		}
 	}
 	if s.Promotion == "" {
 		return nil
@@ -76,21 +79,24 @@ func because(ctx context.Context, c client.Client, m *v1alpha1.Model, s v1alpha1
 	if p.Status.Phase == v1alpha1.PromotionSucceeded && s.Proposed != "" {
 		return nil // what the gates said of the version that serves would be taken for what they say of the next
 	}
+	rows := gateRows(p.Status.Findings)
+	for _, a := range p.Status.Analyses {
+		rows = append(rows, []string{"  analysis", a.Name, string(a.Result), a.Message})
+	}
+	return t.rows(rows)
+}
+
+// gateRows are what gates came to.
+func gateRows(findings []v1alpha1.Finding) [][]string {
 	rows := [][]string{}
-	for _, f := range p.Status.Findings {
+	for _, f := range findings {
 		name := f.Gate
 		if f.Policy != "" {
 			name += " (" + f.Policy + ")"
 		}
 		rows = append(rows, []string{"  gate", name, string(f.Result), f.Message})
 	}
-	for _, a := range p.Status.Analyses {
-		rows = append(rows, []string{"  analysis", a.Name, string(a.Result), a.Message})
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	return t.rows(rows)
+	return rows
 }
 
 // model reads one Model.

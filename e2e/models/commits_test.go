@@ -373,7 +373,7 @@ func TestApproval(t *testing.T) {
 	h.serves("production", "v9")
 
 	// The policy takes the signature of one of them only.
-	h.policy("reviewed", v1alpha1.PromotionPolicySpec{Gates: []v1alpha1.Gate{{Name: "by-ana", Approval: &v1alpha1.ApprovalGate{KeysSecretRef: meta.LocalObjectReference{Name: "reviewers"}}}}})
+	h.policy("reviewed", v1alpha1.PromotionPolicySpec{Gates: []v1alpha1.Gate{{Name: "by-ana", Approval: &v1alpha1.ApprovalGate{KeysSecretRef: &meta.LocalObjectReference{Name: "reviewers"}}}}})
 	signed("v10", eve)
 	s = h.await("production", "eve is not enough", func(s v1alpha1.StageStatus) bool { return strings.Contains(s.Message, "by-ana") })
 	if s.Version != "v9" || h.Get("apps/v1", "Deployment", "fraud", "fraud-v10") != nil {
