@@ -147,6 +147,13 @@ func (s *Session) explainRead(o agent.Object, err error) error {
 		s.kinds.change(o.Ref.Group)
 		return &Error{agent.Unavailable, fmt.Sprintf("the cluster does not serve %s as it did; its kinds are asked for anew", o.GroupVersionKind())}
 	}
+	if apierrors.IsForbidden(err) && aboutRights.MatchString(err.Error()) {
+		where := ""
+		if o.Ref.Namespace != "" {
+			where = " in " + o.Ref.Namespace
+		}
+		return &Error{agent.Forbidden, fmt.Sprintf("%s may not read %s%s: grant it get and list", s.account, o.Ref.GroupKind(), where)}
+	}
 	return explain(o.Ref, s.account, err)
 }
 

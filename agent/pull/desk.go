@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	gosync "sync"
 	"time"
@@ -51,11 +52,16 @@ type Desk struct {
 	tables map[types.NamespacedName]*table
 }
 
-// task is what is done at a time: about one pull request, or a look at the forge if number is 0.
+// task is what is done at a time: about one pull request, or by one of the numbers that none has.
 type task struct {
 	repository types.NamespacedName
 	number     int
 }
+
+const (
+	look      = 0  // at the forge
+	proposals = -1 // of Models
+)
 
 // table is what is known of the pull requests of one Repository. The record in its status is what
 // counts after a restart; the rest saves calls.
@@ -64,8 +70,8 @@ type table struct {
 	generation int64
 	asked      string    // what annotations asked for, at the last look
 	looked     time.Time // zero: not yet
+	met        bool      // a look has come to its end
 	failures   int
-	base       string // commit of the branch at the last look
 	open       map[int]forge.Pull
 	records    map[int]v1alpha1.PullRequestStatus
 	written    []v1alpha1.PullRequestStatus
@@ -138,8 +144,11 @@ func (d *Desk) work(ctx context.Context, repo *v1alpha1.Repository, t task) (aga
 		return 0, err
 	}
 	w := &work{Desk: d, repo: repo, forge: f, table: d.table(repo), now: time.Now()}
-	if t.number == 0 {
+	switch t.number {
+	case look:
 		return w.look(ctx)
+	case proposals:
+		return 0, w.propose(ctx)
 	}
 	return 0, w.meet(ctx, t.number)
 }
@@ -227,6 +236,8 @@ func (d *Desk) note(ctx context.Context, repo *v1alpha1.Repository, t task, agai
 	table := d.table(repo)
 	d.mu.Lock()
 	before, had := table.troubles[t.number]
+	news := had != (err != nil) || !table.met && t.number == look && err == nil
+	table.met = table.met || t.number == look && err == nil
 	delete(table.troubles, t.number)
 	var now hitch
 	if err != nil {
@@ -239,16 +250,16 @@ func (d *Desk) note(ctx context.Context, repo *v1alpha1.Repository, t task, agai
 			}
 			again = max(again, time.Until(e.Until))
 		}
-		if t.number == 0 {
+		if t.number == look {
 			again = min(max(again, firstRetry<<min(table.failures, 6)), max(longestRetry, again))
 			table.failures++
 		}
 		table.troubles[t.number] = now
-	} else if t.number == 0 {
+	} else if t.number == look {
 		table.failures = 0
 	}
 	d.mu.Unlock()
-	if had == (err != nil) && before == now {
+	if !news && before == now {
 		return again
 	}
 	if err != nil {
@@ -265,19 +276,14 @@ func (d *Desk) Says(name types.NamespacedName) (reason, message string, meets bo
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.tables[name]
-	if t == nil || t.looked.IsZero() && len(t.troubles) == 0 {
+	if t == nil || !t.met && len(t.troubles) == 0 {
 		return "", "", false
 	}
-	first := -1
-	for number := range t.troubles {
-		if first < 0 || number < first {
-			first = number
-		}
-	}
-	if first < 0 {
+	if len(t.troubles) == 0 {
 		return "", "", true
 	}
-	return t.troubles[first].reason, t.troubles[first].message, true
+	first := t.troubles[slices.Min(slices.Collect(maps.Keys(t.troubles)))]
+	return first.reason, first.message, true
 }
 
 // mostRecords is how many pull requests are on record.

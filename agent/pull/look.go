@@ -1,12 +1,14 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/forge"
+	"github.com/sluice-dev/sluice/agent/report"
 )
 
 // look asks the forge which pull requests are open, if it is time to, and has those met that have
@@ -16,7 +18,7 @@ func (w *work) look(ctx context.Context) (again time.Duration, err error) {
 	if !fetched {
 		return 0, nil // the Repository says why; it is looked at here when it has something
 	}
-	branch, err := w.branch(source.Revision.Name)
+	branch, err := BranchOf(w.repo, source.Revision.Name)
 	if err != nil {
 		return 0, err
 	}
@@ -26,26 +28,21 @@ func (w *work) look(ctx context.Context) (again time.Duration, err error) {
 		if err != nil {
 			return 0, err
 		}
-		gone := w.take(open)
-		for _, number := range gone {
-			if err := w.closed(ctx, number); err != nil {
-				return 0, err
-			}
+		for _, number := range w.take(open) {
+			err = cmp.Or(err, w.closed(ctx, number, branch)) // what fails for one is nothing to the others
 		}
 		rest = every(w.repo)
-	}
-	if err := w.propose(ctx, branch); err != nil {
-		return 0, err
+		w.queue.add(task{w.name(), proposals})
 	}
 	for _, number := range w.unmet(source.Revision.Commit) {
 		w.queue.add(task{w.name(), number})
 	}
-	return max(rest, time.Millisecond), nil
+	return max(rest, time.Millisecond), err
 }
 
-// branch is the name of the branch that the Repository follows.
-func (w *work) branch(name string) (string, error) {
-	ref := w.repo.Spec.Ref
+// BranchOf is the name of the branch that a Repository follows, by the name of what was fetched for it.
+func BranchOf(repo *v1alpha1.Repository, name string) (string, error) {
+	ref := repo.Spec.Ref
 	if ref != nil && (ref.Tag != "" || ref.SemVer != "" || ref.Commit != "" || ref.Name != "" && !strings.HasPrefix(ref.Name, "refs/heads/")) {
 		return "", &forge.Error{Kind: forge.Invalid, Message: "spec.ref names no branch, and pull requests are merged into one: name a branch, or remove spec.pullRequests"}
 	}
@@ -83,7 +80,7 @@ func (w *work) take(open []forge.Pull) (gone []int) {
 }
 
 // closed finds out what has become of a pull request that is not open any more.
-func (w *work) closed(ctx context.Context, number int) error {
+func (w *work) closed(ctx context.Context, number int, branch string) error {
 	p, err := w.forge.Pull(ctx, number)
 	if isKind(err, forge.NotFound) {
 		w.drop(number) // deleted, or the token may not see it any more
@@ -94,6 +91,8 @@ func (w *work) closed(ctx context.Context, number int) error {
 	}
 	_, _, r := w.known(number)
 	switch {
+	case p.Base.Name != branch:
+		return w.withdrawn(ctx, r, "It goes to another branch now")
 	case p.Open: // it was opened again, or hidden by a page
 		w.mu.Lock()
 		w.table.open[number] = p
@@ -102,7 +101,24 @@ func (w *work) closed(ctx context.Context, number int) error {
 	case p.Merged:
 		return w.merged(ctx, r, p)
 	}
-	return w.withdrawn(ctx, r, p)
+	if r.Branch != "" {
+		w.declined(r, p)
+	}
+	return w.withdrawn(ctx, r, "Closed without a merge")
+}
+
+// withdrawn ends the plan of a pull request that is not to be merged.
+func (w *work) withdrawn(ctx context.Context, r v1alpha1.PullRequestStatus, reason string) error {
+	number := int(r.Number)
+	if r.Said != "" {
+		if err := w.comment(ctx, number, planComment, report.Withdrawn(w.repo.Spec.PullRequests.Name, r.Head, reason)); err != nil {
+			return err
+		}
+	}
+	if _, _, now := w.known(number); now.State != v1alpha1.PullRequestDeclined {
+		w.drop(number)
+	}
+	return nil
 }
 
 // unmet are the pull requests that there is something to do about, as far as that is seen from here.
@@ -112,7 +128,8 @@ func (w *work) unmet(base string) []int {
 	var numbers []int
 	for number, p := range w.table.open {
 		r := w.table.records[number]
-		if r.Head != p.Head.Commit || r.Base != base && r.State != v1alpha1.PullRequestIgnored || r.State == "" {
+		ignored := r.State == v1alpha1.PullRequestIgnored && !w.repo.Spec.PullRequests.Forks
+		if r.Head != p.Head.Commit || r.Base != base && !ignored || r.State == "" {
 			numbers = append(numbers, number)
 		}
 	}

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,7 +35,7 @@ func (w *work) merged(ctx context.Context, r v1alpha1.PullRequestStatus, p forge
 			at = p.Updated // the forge knows better when it was
 		}
 		r.State, r.Said, r.Summary = v1alpha1.PullRequestMerged, "", "merged"
-		r.Merge = &v1alpha1.MergeStatus{Commit: p.MergeCommit, At: metav1.NewMicroTime(at.UTC())}
+		r.Merge = &v1alpha1.MergeStatus{Commit: p.MergeCommit, At: metav1.NewMicroTime(at.UTC()), Seen: metav1.NewMicroTime(w.now.UTC())}
 		w.keep(r)
 		w.queue.add(task{w.name(), p.Number})
 	}
@@ -112,7 +113,7 @@ func (w *work) tell(ctx context.Context, r v1alpha1.PullRequestStatus, m report.
 // arrived tells whether what the agent has of the Repository has the merge in it.
 func (w *work) arrived(r v1alpha1.PullRequestStatus) bool {
 	source, is := w.Repositories.Source(w.name())
-	return is && (source.Revision.Commit == r.Merge.Commit || w.Repositories.Looked(w.name()).After(r.Merge.At.Time))
+	return is && (source.Revision.Commit == r.Merge.Commit || w.Repositories.Looked(w.name()).After(r.Merge.Seen.Time))
 }
 
 // applied is how far an Overlay is with a merge.
@@ -181,11 +182,8 @@ func (w *work) promoted(ctx context.Context, stage v1alpha1.PullRequestModel, ar
 		}
 	}
 	if asked := stageOf(m, stage.Stage).Version; asked != stage.Version && m.Status.ObservedGeneration == m.Generation {
-		if said.Message = "Git says " + asked + " by now"; asked == "" {
-			said.Message = "Git says nothing by now"
-		}
-		if !w.fresh(m, stage) {
-			said.State = report.Failure
+		if !w.fresh(m) {
+			said.State, said.Message = report.Failure, "Git says "+cmp.Or(asked, "nothing")+" by now"
 		}
 		return said, nil
 	}
@@ -218,7 +216,7 @@ func (w *work) waitsFor(ctx context.Context, m v1alpha1.Model, s v1alpha1.StageS
 }
 
 // fresh tells whether the Model may not have been applied with the merge yet.
-func (w *work) fresh(m v1alpha1.Model, stage v1alpha1.PullRequestModel) bool {
+func (w *work) fresh(m v1alpha1.Model) bool {
 	var o v1alpha1.Overlay
 	key := client.ObjectKey{Namespace: m.Labels[v1alpha1.OverlayNamespaceLabel], Name: m.Labels[v1alpha1.OverlayLabel]}
 	if err := w.Client.Get(context.Background(), key, &o); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/forge"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/report"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -68,6 +69,9 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 		r.Overlays = append(r.Overlays, name.String())
 	}
 	r.Models = planned.Models[:min(len(planned.Models), mostRecords)]
+	if planned.Unclear {
+		r.Base = "" // so that the next look has it planned anew
+	}
 	w.mu.Lock()
 	w.table.planned[p.Number] = planned
 	w.mu.Unlock()
@@ -92,7 +96,7 @@ func (w *work) planned(ctx context.Context, p forge.Pull, base agent.Revision) (
 		}
 		marked <- err
 	})
-	planned, err := w.make(ctx, p, base)
+	planned, err := w.Planner.Pull(ctx, w.forge, w.Fetcher, w.repo, p, base, w.now)
 	if !timer.Stop() {
 		if failed := <-marked; err == nil {
 			err = failed // what is said next must not be overtaken
@@ -108,12 +112,13 @@ func moved(from, to string) string {
 	return to
 }
 
-// make fetches, merges and plans.
-func (w *work) make(ctx context.Context, p forge.Pull, base agent.Revision) (Planned, error) {
-	head := agent.Revision{Name: p.Head.Name, Commit: p.Head.Commit}
-	failed := Planned{Report: report.Report{Number: p.Number, Name: w.repo.Spec.PullRequests.Name, Head: head, Base: base, Time: w.now}}
-	p.Base.Commit = base.Commit // for the forge may be further
-	ancestor, err := w.forge.MergeBase(ctx, p)
+// Pull plans the merge of a pull request into the branch of a Repository: it asks the forge from where on
+// it goes, fetches, merges and plans.
+func (p Planner) Pull(ctx context.Context, f *forge.Forge, fetcher *Fetcher, repo *v1alpha1.Repository, asked forge.Pull, base agent.Revision, now time.Time) (Planned, error) {
+	head, name := agent.Revision{Name: asked.Head.Name, Commit: asked.Head.Commit}, repo.Spec.PullRequests.Name
+	failed := Planned{Report: report.Report{Number: asked.Number, Name: name, Head: head, Base: base, Time: now}}
+	asked.Base.Commit = base.Commit // for the forge may be further
+	ancestor, err := f.MergeBase(ctx, asked)
 	if isKind(err, forge.NotFound) {
 		failed.Report.Trouble = &report.Problem{Message: "it has no commit in common with " + base.Name + ": begin its branch from there"}
 		return failed, nil
@@ -121,18 +126,17 @@ func (w *work) make(ctx context.Context, p forge.Pull, base agent.Revision) (Pla
 	if err != nil {
 		return Planned{}, err
 	}
-	dir, merged, err := w.Fetcher.Merge(ctx, w.repo, base, p.Head.Commit, ancestor)
+	dir, merged, err := fetcher.Merge(ctx, repo, base, asked.Head.Commit, ancestor)
 	if e, is := errors.AsType[*gitrepo.Error](err); is && e.Kind == gitrepo.Conflict {
 		failed.Report.Trouble = &report.Problem{Message: e.Message}
 		return failed, nil
 	}
 	if err != nil {
-		return Planned{}, fmt.Errorf("pull request %d: %w", p.Number, err)
+		return Planned{}, fmt.Errorf("pull request %d: %w", asked.Number, err)
 	}
-	return w.Planner.Plan(ctx, Merge{
-		Repository: w.name(), Number: p.Number, Name: w.repo.Spec.PullRequests.Name,
-		Dir: dir, Base: base, Head: head, Merge: merged.Revision, Changed: merged.Files,
-	}, w.now)
+	return p.Plan(ctx, Merge{
+		Repository: client.ObjectKeyFromObject(repo), Number: asked.Number, Name: name, Dir: dir, Base: base, Head: head, Merge: merged.Revision,
+	}, now)
 }
 
 // say sets the status of the head and keeps the comment up to date.
@@ -175,20 +179,6 @@ func digestOf(parts ...string) string {
 		fmt.Fprintf(h, "%d %s", len(part), part)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// withdrawn is for a pull request that was closed and not merged.
-func (w *work) withdrawn(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
-	if r.Said != "" {
-		if err := w.comment(ctx, p.Number, planComment, report.Withdrawn(w.repo.Spec.PullRequests.Name, r.Head)); err != nil {
-			return err
-		}
-	}
-	if r.Branch == "" {
-		w.drop(p.Number)
-		return nil
-	}
-	return w.declined(ctx, r, p)
 }
 
 func isKind(err error, kind forge.Kind) bool {

@@ -34,12 +34,10 @@ type Merge struct {
 	// Number and Name as in report.Report.
 	Number int
 	Name   string
-	// Dir of the mirror that has Base, the branch as it is, and Merge, what it would be. Head is what is
-	// merged.
+	// Dir of the mirror or clone that has Base, the branch as it is, and Merge, what it would be: the work
+	// tree of a clone if that has no commit. Head is what is merged.
 	Dir               string
 	Base, Head, Merge agent.Revision
-	// Changed are files that the merge changes.
-	Changed []string
 }
 
 // Planned is what a merge would do.
@@ -48,6 +46,9 @@ type Planned struct {
 	// Overlays that it makes a difference to, and the stages of Models.
 	Overlays []types.NamespacedName
 	Models   []v1alpha1.PullRequestModel
+	// Unclear tells that something could not be found out for a reason that is not in Git: a right is
+	// missing, or something does not answer.
+	Unclear bool
 }
 
 // Plan says what a merge would do. What cannot be planned is a part of the report; an error is that of
@@ -66,11 +67,16 @@ func (p Planner) Plan(ctx context.Context, m Merge, now time.Time) (Planned, err
 	if err != nil {
 		return planned, err
 	}
-	tree, err := gitrepo.OpenTree(m.Dir, m.Merge.Commit)
+	before, done, err := gitrepo.OpenFiles(m.Dir, m.Base.Commit)
 	if err != nil {
 		return planned, err
 	}
-	defer tree.Close()
+	defer done()
+	tree, done, err := gitrepo.OpenFiles(m.Dir, m.Merge.Commit)
+	if err != nil {
+		return planned, err
+	}
+	defer done()
 	planned.Report.Unaffected = len(own) - len(affected)
 	var changes []agent.Change
 	for _, o := range affected {
@@ -79,7 +85,9 @@ func (p Planner) Plan(ctx context.Context, m Merge, now time.Time) (Planned, err
 			return planned, err
 		}
 		planned.Overlays = append(planned.Overlays, client.ObjectKeyFromObject(o))
-		planned.Report.Overlays = append(planned.Report.Overlays, p.overlay(o, own, preview, err, places{tree, preview.Set, m.Changed}))
+		at := places{tree, preview.Set, preview.Trace.Changed(before)}
+		planned.Report.Overlays = append(planned.Report.Overlays, p.overlay(o, own, preview, err, at))
+		planned.Unclear = planned.Unclear || unclear(preview, err)
 		changes = append(changes, preview.Plan.Changes...)
 	}
 	planned.Report.Models, planned.Models, err = p.models(ctx, changes, now)
@@ -122,6 +130,15 @@ func trouble(err error) *report.Problem {
 		return &report.Problem{File: e.File, Line: e.Line, Ref: e.Ref, Message: e.Message}
 	}
 	return &report.Problem{Message: err.Error()}
+}
+
+// unclear tells that something of an Overlay could not be found out for a reason that is not in Git.
+func unclear(preview sync.Preview, err error) bool {
+	if err != nil {
+		e, is := errors.AsType[*render.Error](err)
+		return !is || e.Kind == render.Crashed || e.Kind == render.Unavailable
+	}
+	return slices.ContainsFunc(preview.Plan.Violations, func(v agent.Violation) bool { return v.Unread })
 }
 
 // places knows in which files objects are.

@@ -1,8 +1,10 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -28,11 +30,6 @@ func (i wish) passes() bool {
 	return !slices.ContainsFunc(i.findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed })
 }
 
-// about tells two wishes for the same stage.
-func (i wish) about() string {
-	return fmt.Sprintf("%s/%s %s %t", i.model.Namespace, i.model.Name, i.stage.Name, i.reverts != nil)
-}
-
 // wishes are the branches that Models of the Repository propose, by their names.
 func (w *work) wishes(ctx context.Context) (map[string]wish, error) {
 	own := map[types.NamespacedName]bool{}
@@ -46,7 +43,7 @@ func (w *work) wishes(ctx context.Context) (map[string]wish, error) {
 		}
 	}
 	var models v1alpha1.ModelList
-	if err := w.Client.List(ctx, &models); err != nil {
+	if err := w.Client.List(ctx, &models, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return nil, err
 	}
 	wishes := map[string]wish{}
@@ -88,8 +85,20 @@ func (w *work) wishesOf(ctx context.Context, m *v1alpha1.Model, into map[string]
 	return nil
 }
 
-// propose opens, renews and closes the pull requests for what Models propose.
-func (w *work) propose(ctx context.Context, base string) error {
+// propose opens, renews and closes the pull requests for what Models propose. What fails for one of them
+// is nothing to the others.
+func (w *work) propose(ctx context.Context) error {
+	source, fetched := w.Repositories.Source(w.name())
+	w.mu.Lock()
+	looked := !w.table.looked.IsZero()
+	w.mu.Unlock()
+	if !fetched || !looked { // a look comes first, which has this done
+		return nil
+	}
+	base, err := BranchOf(w.repo, source.Revision.Name)
+	if err != nil {
+		return nil // the look says so
+	}
 	wishes, err := w.wishes(ctx)
 	if err != nil {
 		return err
@@ -104,17 +113,13 @@ func (w *work) propose(ctx context.Context, base string) error {
 	w.mu.Unlock()
 	for _, r := range w.records() {
 		if _, wished := wishes[r.Branch]; r.Branch != "" && !wished {
-			if err := w.settle(ctx, r, open, wishes); err != nil {
-				return err
-			}
+			err = cmp.Or(err, w.settle(ctx, r, open, wishes))
 		}
 	}
-	for _, i := range wishes {
-		if err := w.want(ctx, i, open, base); err != nil {
-			return err
-		}
+	for _, branch := range slices.Sorted(maps.Keys(wishes)) {
+		err = cmp.Or(err, w.want(ctx, wishes[branch], open, base))
 	}
-	return nil
+	return err
 }
 
 // want makes sure that a wish has its pull request, unless somebody has said no to it.
@@ -157,6 +162,9 @@ func (w *work) ours(p forge.Pull, i wish, digest string) {
 	r.Number, r.Branch = int64(p.Number), i.branch
 	w.table.records[p.Number], w.table.drafts[p.Number] = r, digest
 	w.table.open[p.Number] = p
+	if r.Head != p.Head.Commit || r.State == "" {
+		w.queue.add(task{w.name(), p.Number})
+	}
 }
 
 // draft is what a pull request is to say.
@@ -206,12 +214,11 @@ func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open ma
 }
 
 // declined notes that somebody has closed a pull request of the agent's own: a no for that version.
-func (w *work) declined(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
+func (w *work) declined(r v1alpha1.PullRequestStatus, p forge.Pull) {
 	r.State, r.Summary, r.Head = v1alpha1.PullRequestDeclined, "closed by somebody: it is not proposed again", p.Head.Commit
 	r.Overlays, r.Base, r.Said = nil, "", ""
 	w.drop(p.Number)
 	w.keep(r)
-	return nil
 }
 
 // merge merges a pull request of the agent's own that is planned, if the stage says so and all gates are

@@ -121,7 +121,19 @@ func (d *Desk) model(ctx context.Context, m *v1alpha1.Model) []task {
 	tasks := d.followed(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool {
 		return slices.ContainsFunc(r.Models, func(s v1alpha1.PullRequestModel) bool { return s.Namespace == m.Namespace && s.Name == m.Name })
 	})
-	return append(tasks, task{repository: o.RepositoryName()})
+	proposes := func(s v1alpha1.StageStatus) bool { return s.Proposed != "" || s.Phase == v1alpha1.StageHeld }
+	if slices.ContainsFunc(m.Status.Stages, proposes) || d.has(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool { return r.Branch != "" }) {
+		tasks = append(tasks, task{o.RepositoryName(), proposals})
+	}
+	return tasks
+}
+
+// has tells whether there is such a record.
+func (d *Desk) has(repository types.NamespacedName, such func(v1alpha1.PullRequestStatus) bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.tables[repository]
+	return t != nil && slices.ContainsFunc(listed(t.records), such)
 }
 
 // promotion has what a Promotion proposes looked at.

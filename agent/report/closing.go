@@ -198,14 +198,14 @@ func (m Merge) applied() string {
 	return "being applied"
 }
 
-// Withdrawn is the comment in the place of a plan whose pull request was closed without a merge. Head is
-// the commit that was planned; it may be empty.
-func Withdrawn(name, head string) string {
+// Withdrawn is the comment in the place of a plan whose pull request is not to be merged here, for a
+// reason. Head is the commit that was planned; it may be empty.
+func Withdrawn(name, head, reason string) string {
 	of := ""
 	if head != "" {
 		of = " of " + code(short(head))
 	}
-	return fmt.Sprintf("%s: the plan%s is withdrawn.\n", named(name, "Closed without a merge"), of)
+	return fmt.Sprintf("%s: the plan%s is withdrawn.\n", named(name, reason), of)
 }
 
 // Settled is the comment with which the agent closes a pull request of its own, for a reason.

@@ -395,7 +395,7 @@ func FuzzMarkdown(f *testing.F) {
 			t.Errorf("the summary has %d characters", n)
 		}
 		harmlessly(t, strings.NewReplacer("**", "").Replace(Closing(fullMerge(s))))
-		harmlessly(t, Withdrawn(s, s))
+		harmlessly(t, Withdrawn(s, s, "Closed without a merge"))
 		harmlessly(t, Settled(s, s))
 		if said := fullMerge(s).Summary(); len([]rune(said)) > longestSummary || strings.ContainsAny(said, "\n\r") {
 			t.Errorf("the summary of the merge is %q", said)

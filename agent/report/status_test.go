@@ -50,10 +50,10 @@ func TestContexts(t *testing.T) {
 }
 
 func TestWithdrawn(t *testing.T) {
-	if have, want := Withdrawn("", "4f2a9c1d0e6b7a8f4f2a9c1d0e6b7a8f4f2a9c1d"), "Closed without a merge: the plan of `4f2a9c1` is withdrawn.\n"; have != want {
+	if have, want := Withdrawn("", "4f2a9c1d0e6b7a8f4f2a9c1d0e6b7a8f4f2a9c1d", "Closed without a merge"), "Closed without a merge: the plan of `4f2a9c1` is withdrawn.\n"; have != want {
 		t.Errorf("%q, want %q", have, want)
 	}
-	if have, want := Withdrawn("blue", ""), "`blue`: Closed without a merge: the plan is withdrawn.\n"; have != want {
+	if have, want := Withdrawn("blue", "", "It goes to another branch now"), "`blue`: It goes to another branch now: the plan is withdrawn.\n"; have != want {
 		t.Errorf("%q, want %q", have, want)
 	}
 	if have, want := Settled("blue", "superseded: v9 is proposed for production by now, see @ann"), "`blue`: Closed without a merge: superseded: v9 is proposed for production by now, see `@ann`\n"; have != want {

@@ -276,8 +276,11 @@ type MergeStatus struct {
 	// Commit that it has put on the branch.
 	Commit string `json:"commit"`
 
-	// At is when the agent saw it.
+	// At is when it was made, as far as the forge says it.
 	At metav1.MicroTime `json:"at"`
+
+	// Seen is when the agent learned of it.
+	Seen metav1.MicroTime `json:"seen"`
 }
 
 // PullRequestModel is a stage that a pull request changes.
