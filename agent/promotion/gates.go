@@ -108,7 +108,7 @@ type Ahead struct {
 	Promotions []v1alpha1.Promotion
 }
 
-// Check asks the gates that need neither the commit nor measurements.
+// Check asks the gates that need neither the commit nor measurements. Those that do are Waiting.
 func (a Ahead) Check(stageName, version string, now time.Time) ([]v1alpha1.Finding, error) {
 	w := pass{Promoter: &Promoter{}, model: a.Model, now: now, versions: versions{a.Model.Name, a.Versions}, policies: concerning(a.Policies, a.Model.Labels, a.Namespace)}
 	for _, spec := range a.Model.Spec.Stages {
@@ -121,17 +121,41 @@ func (a Ahead) Check(stageName, version string, now time.Time) ([]v1alpha1.Findi
 				s.newest = &a.Promotions[n]
 			}
 		}
-		findings, _, err := w.gatesAhead(context.Background(), &s, version) // which reads nothing without a commit
-		return findings, err
+		required := w.required(&s, a.Returns(spec, version))
+		asked, _, err := w.gatesAhead(context.Background(), &s, version, required) // which reads nothing without a commit
+		if err != nil {
+			return nil, err
+		}
+		findings := make([]v1alpha1.Finding, 0, len(required))
+		for _, r := range required {
+			switch {
+			case r.Approval != nil:
+				findings = append(findings, v1alpha1.Finding{Gate: r.Name, Policy: r.Policy, Result: v1alpha1.FindingWaiting, Message: "people are asked for when a commit names " + version})
+			case r.Analysis != nil:
+				findings = append(findings, v1alpha1.Finding{Gate: r.Name, Policy: r.Policy, Result: v1alpha1.FindingWaiting, Message: "it is measured when a commit names " + version})
+			default:
+				findings, asked = append(findings, asked[0]), asked[1:]
+			}
+		}
+		return findings, nil
 	}
 	return nil, fmt.Errorf("Model %s has no stage %s", a.Model.Name, stageName)
 }
 
-// gatesAhead asks the gates of a stage about a version before any commit names it there: all but
-// approvals, which are of that commit, and analyses, which are made when it has come.
-func (w *pass) gatesAhead(ctx context.Context, s *stage, version string) ([]v1alpha1.Finding, time.Time, error) {
+// Returns tells whether a version would go back to a stage in which it has served before: it has passed the
+// stage's own gates then, and gets all traffic at once.
+func (a Ahead) Returns(stage v1alpha1.Stage, version string) bool {
+	return !stage.Rollout.CanaryOnReturn && slices.ContainsFunc(a.Promotions, func(p v1alpha1.Promotion) bool {
+		return p.Spec.Stage == stage.Name && p.Spec.Version == version && p.Status.Phase == v1alpha1.PromotionSucceeded
+	})
+}
+
+// gatesAhead asks those of the required gates of a stage about a version before any commit names it there
+// that can be asked then: all but approvals, which are of that commit, and analyses, which are made when
+// it has come.
+func (w *pass) gatesAhead(ctx context.Context, s *stage, version string, required []gate.Required) ([]v1alpha1.Finding, time.Time, error) {
 	var ahead []gate.Required
-	for _, r := range w.required(s, false) {
+	for _, r := range required {
 		if r.Approval == nil && r.Analysis == nil {
 			ahead = append(ahead, r)
 		}

@@ -79,7 +79,7 @@ func (w *pass) proposeNext(ctx context.Context, s *stage, from string) {
 	if slices.ContainsFunc(w.promotions[s.spec.Name], func(p v1alpha1.Promotion) bool { return p.Spec.Version == version }) {
 		return // it was tried there
 	}
-	findings, again, err := w.gatesAhead(ctx, s, version)
+	findings, again, err := w.gatesAhead(ctx, s, version, w.required(s, false))
 	w.look(again)
 	if err != nil || notPassed(findings) {
 		return
@@ -110,7 +110,7 @@ func (w *pass) judge(ctx context.Context, s *stage) {
 	if found, problem := w.versions.find(version); found == nil {
 		findings = failed("version", "%s", problem)
 	} else {
-		asked, again, err := w.gatesAhead(ctx, s, version)
+		asked, again, err := w.gatesAhead(ctx, s, version, w.required(s, false))
 		if err != nil {
 			return // only for the want of a ModelVersion
 		}

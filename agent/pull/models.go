@@ -173,9 +173,7 @@ func (m *modelChange) namespace() string { return cmp.Or(m.after.Namespace, m.be
 
 // returns tells whether a version has served in the stage before, so that it gets all traffic at once.
 func (m *modelChange) returns(stage v1alpha1.Stage) bool {
-	return !stage.Rollout.CanaryOnReturn && slices.ContainsFunc(m.promotions, func(p v1alpha1.Promotion) bool {
-		return p.Spec.Stage == stage.Name && p.Spec.Version == stage.Version && p.Status.Phase == v1alpha1.PromotionSucceeded
-	})
+	return promotion.Ahead{Promotions: m.promotions}.Returns(stage, stage.Version)
 }
 
 // findings of the gates that need no commit. PromotionPolicies are found by the labels that the Model

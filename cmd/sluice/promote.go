@@ -163,7 +163,7 @@ func (p *promoting) show(edit proposal.Edit, findings []v1alpha1.Finding) error 
 	if len(findings) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(p.out, "\nThe gates now, but for approvals of the commit and analyses of what serves:"); err != nil {
+	if _, err := fmt.Fprintln(p.out, "\nThe gates now:"); err != nil {
 		return err
 	}
 	rows := [][]string{}
