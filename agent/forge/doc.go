@@ -27,7 +27,7 @@
 //	TeamHas               1 (Gitea: 2); GitHub: one more for somebody who is not in it
 //	Self                  1, once
 //	SetStatus             1
-//	Comment               the pages up to the comment, and 1 if it is not the same
+//	Comment               the pages up to the comment until it was found once, and 1 if it is not the same
 //	Open                  1, and 1 for labels (Gitea: their pages and one for each that is new);
 //	                      one more if the pull request was there
 //	Edit                  1, and 1 if text, labels or readiness differ (GitHub: one for each)

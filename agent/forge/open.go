@@ -46,6 +46,8 @@ type Forge struct {
 
 	mu   sync.Mutex // also: one comment at a time, so that there are never two of the same
 	self string
+	// comments of ours that were found, by their numbers on the forge
+	comments map[commentKey]int64
 
 	doubted atomic.Bool // the forge has not accepted the token, or not for all it was used for
 }

@@ -519,6 +519,20 @@ func TestComment(t *testing.T) {
 		if len(have) != 3 || have[1].body != "<!-- sluice:plan -->\n"+hostile || have[2].body != "<!-- sluice:report -->\nLive." {
 			t.Errorf("%+v", have)
 		}
+		w.requests()
+		if err := f.Comment(t.Context(), p.Number, "plan", "Plan."); err != nil {
+			t.Fatal(err)
+		}
+		if lines := w.requests(); len(lines) != 1 || strings.HasPrefix(lines[0], "GET ") {
+			t.Errorf("a comment that is known where it is takes %q", lines)
+		}
+		w.comments = slices.DeleteFunc(w.comments, func(n *note) bool { return n.id == have[1].id })
+		if err := f.Comment(t.Context(), p.Number, "plan", "Plan again."); err != nil {
+			t.Fatal(err)
+		}
+		if now := w.of(p.Number, false); len(now) != 3 || now[2].body != "<!-- sluice:plan -->\nPlan again." {
+			t.Errorf("after somebody has deleted it: %+v", now)
+		}
 		long := strings.Repeat("x", f.MaxBody())
 		wantError(t, f.Comment(t.Context(), p.Number, "plan", long), forge.Invalid, "shorten it")
 		wantError(t, f.Edit(t.Context(), p.Number, forge.Draft{Title: "x", Body: long + "x"}), forge.Invalid, "shorten it")

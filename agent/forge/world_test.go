@@ -461,12 +461,15 @@ func wantError(t *testing.T, err error, kind forge.Kind, words ...string) {
 
 // editComment changes a comment of the bot's.
 func (w *world) editComment(rw http.ResponseWriter, r *http.Request, body string) {
-	for _, n := range w.comments {
-		if fmt.Sprint(n.id) == r.PathValue("id") && n.author == bot {
-			n.body = body
-			answer(rw, http.StatusOK, map[string]any{"id": n.id})
-			return
-		}
+	at := slices.IndexFunc(w.comments, func(n *note) bool { return fmt.Sprint(n.id) == r.PathValue("id") })
+	switch {
+	case at < 0:
+		answer(rw, http.StatusNotFound, map[string]any{"message": "Not Found"})
+		return
+	case w.comments[at].author == bot:
+		w.comments[at].body = body
+		answer(rw, http.StatusOK, map[string]any{"id": w.comments[at].id})
+		return
 	}
 	w.t.Errorf("comment %s is edited, which is somebody else's", r.PathValue("id"))
 	answer(rw, http.StatusForbidden, map[string]any{"message": "Forbidden"})
