@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -300,12 +301,16 @@ func TestAutoMerge(t *testing.T) {
 	h.serves("production", "v8")
 	list, err := h.repo.Pulls(t.Context(), "all")
 	h.must(err)
-	if len(list) != 1 || !list[0].Merged || list[0].MergedBy.Login != h.bot.Name {
-		t.Errorf("the pull requests are %+v", list)
+	if len(list) != 1 {
+		t.Fatalf("there are %d pull requests", len(list))
+	}
+	if h.must(list[0].Refresh(t.Context())); !list[0].Merged || list[0].MergedBy.Login != h.bot.Name {
+		t.Errorf("the pull request is %+v", list[0])
 	}
 	h.Eventually("its branch is gone", func() (bool, string) {
-		out, err := h.repo.Git(h.owner, "ls-remote", "origin", "refs/heads/sluice/*")
-		return err == nil && !strings.Contains(out, "v8"), out
+		err := h.owner.Call(t.Context(), http.MethodGet, "/repos/"+h.repo.FullName()+"/branches/"+list[0].Head.Ref, nil, nil)
+		refusal, refused := errors.AsType[*forge.Refusal](err)
+		return refused && refusal.Status == http.StatusNotFound, fmt.Sprint(err)
 	})
 }
 
