@@ -3,11 +3,16 @@ package gitrepo
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"sync"
 
+	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	gitobject "github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/storer"
+
+	"github.com/sluice-dev/sluice/agent"
 )
 
 // clone reads the objects of a repository that git itself keeps: loose ones, packs, and what
@@ -26,6 +31,48 @@ func CloneTree(objects storer.EncodedObjectStorer, commit *gitobject.Commit) *Tr
 		time:        commit.Committer.When.UTC(),
 		directories: map[plumbing.Hash]*directory{},
 	}
+}
+
+// OpenFiles opens files wherever they are: those of a commit in the mirror at dir, or in the clone there
+// if it is one; without a commit, those of the directory as they are on disk. Whoever is done with them
+// calls done.
+func OpenFiles(dir, commit string) (files agent.Tree, done func(), err error) {
+	if commit == "" {
+		files, err = WorkTree(dir)
+		return files, func() {}, err
+	}
+	open := OpenTree
+	if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+		open = openClone
+	}
+	tree, err := open(dir, commit)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tree, func() { _ = tree.Close() }, nil
+}
+
+// WorkTree is a directory as it is on disk. No link leads out of it.
+func WorkTree(dir string) (agent.Tree, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return root.FS().(agent.Tree), nil
+}
+
+// openClone opens a commit of the clone at dir, which may be a linked work tree.
+func openClone(dir, commit string) (*Tree, error) {
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if err != nil {
+		return nil, errorf(Storage, "the clone at %s cannot be read (%s)", printable(dir), printable(err.Error()))
+	}
+	id := plumbing.NewHash(commit)
+	c, err := repo.CommitObject(id)
+	if err != nil {
+		return nil, explainClone(id, err)
+	}
+	return CloneTree(repo.Storer, c), nil
 }
 
 func (c *clone) read(id plumbing.Hash, limit int64) (plumbing.ObjectType, []byte, error) {

@@ -94,3 +94,44 @@ func TestCloneThatIsNotWhole(t *testing.T) {
 		t.Errorf("left behind: %v, %v", here, err)
 	}
 }
+
+// Files are opened where they are: in a mirror, in a clone or a linked work tree of it, or on disk.
+func TestOpenFiles(t *testing.T) {
+	o := newOrigin(t)
+	commit := o.commit("main", map[string]string{"a.txt": "committed"})
+	m := newMirror(t)
+	must(t, m, Remote{URL: "file://" + o.bare()}, Want{Branch: "main"})
+	linked := filepath.Join(t.TempDir(), "linked")
+	o.git(o.work, "worktree", "add", "-q", "--detach", linked)
+	o.write(map[string]string{"a.txt": "edited"})
+	for _, test := range []struct{ name, dir, commit, want string }{
+		{"a mirror", m.dir, commit, "committed"},
+		{"a clone", o.work, commit, "committed"},
+		{"a linked work tree", linked, commit, "committed"},
+		{"a work tree", o.work, "", "edited"},
+		{"a linked work tree as it is", linked, "", "committed"},
+	} {
+		files, done, err := OpenFiles(test.dir, test.commit)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if got, err := files.ReadFile("a.txt"); string(got) != test.want || err != nil {
+			t.Errorf("%s: %q, %v", test.name, got, err)
+		}
+		done()
+	}
+	absent := "1234567890123456789012345678901234567890"
+	for _, test := range []struct{ name, dir, commit, want string }{
+		{"a mirror without it", m.dir, absent, "the commit " + absent + " is not in the mirror; fetch it"},
+		{"a clone without it", o.work, absent, "this clone does not have the object " + absent + ", as it is a partial one or damaged: use a full clone"},
+		{"no directory", filepath.Join(o.work, "nope"), absent, "the commit " + absent + " is not in the mirror; fetch it"},
+	} {
+		if _, _, err := OpenFiles(test.dir, test.commit); err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	if _, _, err := OpenFiles(filepath.Join(o.work, "nope"), ""); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no work tree: %v", err)
+	}
+}

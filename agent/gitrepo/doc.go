@@ -13,7 +13,7 @@
 // place that reads the Secrets that it names.
 //
 // [CloneTree] reads the files of a commit in a clone that somebody else keeps, for a command
-// line that works on one.
+// line that works on one. [OpenFiles] opens what is in a mirror, in a clone, or on disk.
 //
 // # Fetching
 //

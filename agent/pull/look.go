@@ -55,7 +55,8 @@ func (w *work) due() (due bool, rest time.Duration) {
 	defer w.mu.Unlock()
 	t := w.table
 	next := t.looked.Add(every(w.repo))
-	if t.looked.IsZero() || t.generation != w.repo.Generation || t.asked != asked(w.repo) || !w.now.Before(next) || t.failures > 0 {
+	_, failed := t.troubles[look]
+	if t.looked.IsZero() || t.generation != w.repo.Generation || t.asked != asked(w.repo) || !w.now.Before(next) || failed {
 		return true, 0
 	}
 	return false, next.Sub(w.now)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/forge"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/report"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -45,6 +47,7 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 	if r.Head == p.Head.Commit && r.Base == source.Revision.Commit && r.State != "" && r.State != v1alpha1.PullRequestIgnored {
 		return w.merge(ctx, p, r)
 	}
+	late := w.late(ctx, source.Revision)
 	planned, err := w.planned(ctx, p, source.Revision)
 	if err != nil {
 		return err
@@ -69,14 +72,39 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 		r.Overlays = append(r.Overlays, name.String())
 	}
 	r.Models = planned.Models[:min(len(planned.Models), mostRecords)]
-	if planned.Unclear {
+	early := slices.ContainsFunc(planned.Overlays, late.has)
+	if planned.Unclear || early {
 		r.Base = "" // so that the next look has it planned anew
 	}
 	w.mu.Lock()
 	w.table.planned[p.Number] = planned
 	w.mu.Unlock()
 	w.keep(r)
+	if early && !slices.ContainsFunc(planned.Overlays, w.late(ctx, source.Revision).has) {
+		w.queue.add(task{w.name(), p.Number}) // they have come while the plan was made
+	}
 	return w.merge(ctx, p, r)
+}
+
+// latecomers are Overlays that have not come to the newest revision of the branch. What they are still to do
+// is in a plan that is made now as if the pull request did it: it is made anew when they are there.
+type latecomers map[types.NamespacedName]bool
+
+func (l latecomers) has(name types.NamespacedName) bool { return l[name] }
+
+func (w *work) late(ctx context.Context, at agent.Revision) latecomers {
+	var all v1alpha1.OverlayList
+	if err := w.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return nil // only when the agent ends
+	}
+	late := latecomers{}
+	for n := range all.Items {
+		o := &all.Items[n]
+		if reached, _ := w.Planner.Syncer.Reached(o, at.String()); !reached && o.RepositoryName() == w.name() && !o.Spec.Suspend {
+			late[client.ObjectKeyFromObject(o)] = true
+		}
+	}
+	return late
 }
 
 // planned makes the plan. If that takes long, the plan that it takes the place of is marked meanwhile.

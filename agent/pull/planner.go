@@ -106,7 +106,7 @@ func (p Planner) overlay(o *v1alpha1.Overlay, own []v1alpha1.Overlay, preview sy
 	}
 	said.Plan.Violations = nil
 	for _, v := range preview.Plan.Violations {
-		if v.Waits {
+		if v.Waits && !v.Unread {
 			said.Plan.Violations = append(said.Plan.Violations, v)
 			continue
 		}

@@ -240,6 +240,7 @@ func arranged(overlays []Overlay) []overlay {
 			loud = append(loud, arranged)
 		case len(arranged.quiet)+len(arranged.waiting) > 0:
 			quiet = append(quiet, arranged)
+		case len(o.Violations)+len(o.Plan.Violations) > 0: // which is told as a problem
 		default:
 			untouched = append(untouched, arranged)
 		}

@@ -52,19 +52,20 @@ func (s *Syncer) wantedAt(o *v1alpha1.Overlay, source Source) (wanted map[agent.
 }
 
 // Affected returns those of the Overlays that do not come to the same on two revisions of their
-// Repository. Which files one reads is known from its last pass; if that was on other files than
-// the first revision has, that is rendered. An error is that of ctx, or of what was not fetched.
+// Repository, each as gitrepo.OpenFiles opens it. Which files one reads is known from its last pass; if
+// that was on other files than the first revision has, that is rendered. An error is that of ctx, or of
+// what was not fetched.
 func (s *Syncer) Affected(ctx context.Context, overlays []v1alpha1.Overlay, before, after Source) ([]*v1alpha1.Overlay, error) {
-	first, err := gitrepo.OpenTree(before.Dir, before.Revision.Commit)
+	first, done, err := gitrepo.OpenFiles(before.Dir, before.Revision.Commit)
 	if err != nil {
 		return nil, err
 	}
-	defer first.Close()
-	second, err := gitrepo.OpenTree(after.Dir, after.Revision.Commit)
+	defer done()
+	second, done, err := gitrepo.OpenFiles(after.Dir, after.Revision.Commit)
 	if err != nil {
 		return nil, err
 	}
-	defer second.Close()
+	defer done()
 	var mu sync.Mutex
 	var affected []*v1alpha1.Overlay
 	var group errgroup.Group

@@ -96,6 +96,21 @@ func (t Trace) Holds(tree agent.Tree) bool {
 	return len(t.Seen) > 0
 }
 
+// Changed returns the files that were read and are not the same on a tree, in the order of a walk.
+func (t Trace) Changed(tree agent.Tree) []string {
+	var files []string
+	for n := range t.Seen {
+		s := &t.Seen[n]
+		if s.What != File || s.ID == (ObjectID{}) {
+			continue
+		}
+		if now, err := nodeOf(tree, s.Path); err != nil || now.What != File || !s.same(tree, now) {
+			files = append(files, s.Path)
+		}
+	}
+	return files
+}
+
 // same compares what was read at a path, if anything, with what is there now.
 func (s *Seen) same(tree agent.Tree, now Node) bool {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -68,6 +69,24 @@ func TestHolds(t *testing.T) {
 		if got := look(tree, test.reader).Holds(test.other); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	read := look(files("a/x", "a/y", "b", "c"), func(tree agent.Tree) {
+		for _, name := range []string{"c", "b", "a/y", "a/x", "nothing"} {
+			tree.ReadFile(name)
+		}
+		tree.ReadDir("a")
+		tree.Lstat("b")
+	})
+	other := files("a/x", "b/now-a-directory", "nothing", "new")
+	other["a/y"] = &fstest.MapFile{Data: []byte("other")}
+	if got, want := read.Changed(other), []string{"a/y", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := (trace.Trace{}).Changed(other); len(got) > 0 {
+		t.Errorf("nothing was read, and %q has changed", got)
 	}
 }
 

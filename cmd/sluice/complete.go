@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,12 +33,29 @@ func (a *access) completeKindAndName(cmd *cobra.Command, args []string, _ string
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeListed completes what can be listed, then names.
+func (a *access) completeListed(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		if k, err := parseListed(args[0]); err == nil {
+			args = append([]string{kindOf(k.name).plural}, args[1:]...) // pull requests go by their Repository
+		}
+		return a.completeKindAndName(cmd, args, word)
+	}
+	words, directive := a.completeKindAndName(cmd, args, word)
+	return append(words, pullRequests.plural, pullRequests.aliases[0]), directive
+}
+
 // completeOverlay completes the name of an Overlay.
 func (a *access) completeOverlay(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.names(cmd.Context(), kinds[0].list()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeRepository completes the name of a Repository.
+func (a *access) completeRepository(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.names(cmd.Context(), &v1alpha1.RepositoryList{}), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeOverlayOrPath completes the name of an Overlay, or a path.

@@ -40,11 +40,12 @@ type getting struct {
 func newGetCommand() *cobra.Command {
 	var g getting
 	cmd := &cobra.Command{
-		Use:   "get overlays|repositories|models|modelversions|promotions [NAME...]",
+		Use:   "get overlays|repositories|pullrequests|models|modelversions|promotions [NAME...]",
 		Short: "List Overlays, Repositories, Models and their versions and promotions, and watch them",
 		Long: `List Overlays or Repositories: whether they are Ready, at which revision, and what the
 agent says of them. Of Models, which version serves in which stage, and what is on its way.
-With --watch, go on and print a line for every change.`,
+Of pull requests, what the agent has said on them; NAME is that of their Repository, which is
+what -o yaml, json and name print. With --watch, go on and print a line for every change.`,
 		Example: `  # All Overlays of all namespaces
   sluice get overlays -A
 
@@ -54,12 +55,15 @@ With --watch, go on and print a line for every change.`,
   # Which version of which model serves where
   sluice get models -A
 
+  # What the agent has said on pull requests
+  sluice get pullrequests -A
+
   # One Repository with its URL and the whole message
   sluice get repository platform -o wide`,
-		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, repositories, models, modelversions or promotions"),
+		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, repositories, pullrequests, models, modelversions or promotions"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if g.kind, err = parseKind(args[0]); err != nil {
+			if g.kind, err = parseListed(args[0]); err != nil {
 				return err
 			}
 			g.names = args[1:]
@@ -71,7 +75,7 @@ With --watch, go on and print a line for every change.`,
 	cmd.Flags().BoolVarP(&g.watch, "watch", "w", false, "After listing, print a line for every change.")
 	outputFlag(cmd, &g.output, "wide", "yaml", "json", "name")
 	g.access = reach(cmd)
-	cmd.ValidArgsFunction = g.access.completeKindAndName
+	cmd.ValidArgsFunction = g.access.completeListed
 	return cmd
 }
 
@@ -124,8 +128,9 @@ func (g *getting) list(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(objects) == 0 && !g.watch {
-		return "", g.nothing()
+	shows := slices.ContainsFunc(objects, func(o client.Object) bool { return len(g.partsOf(o)) > 0 })
+	if !shows && !g.watch {
+		return "", g.nothing(objects)
 	}
 	if err := g.print(objects); err != nil || g.watch {
 		return list.GetResourceVersion(), err
@@ -144,22 +149,20 @@ func (g *getting) missing(objects []client.Object) error {
 	var errs []error
 	for _, name := range g.names {
 		if !slices.ContainsFunc(objects, func(o client.Object) bool { return o.GetName() == name }) {
-			errs = append(errs, fmt.Errorf("there is no %s %s in namespace %s: see what there is with sluice get %s -A", g.kind.name, name, g.namespace, g.kind.plural))
+			errs = append(errs, fmt.Errorf("there is no %s %s in namespace %s: see what there is with sluice get %s -A", g.kind.name, name, g.namespace, kindOf(g.kind.name).plural))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// nothing explains an empty list: an error for a name, a remark otherwise.
-func (g *getting) nothing() error {
-	if len(g.names) > 0 {
-		return g.missing(nil)
+// nothing explains a list of which nothing shows: an error for a name that no object has, a remark otherwise.
+func (g *getting) nothing(objects []client.Object) error {
+	if err := g.missing(objects); err != nil {
+		return err
 	}
 	switch g.output {
-	case "yaml", "json":
-		return g.print(nil)
-	case "name":
-		return nil
+	case "yaml", "json", "name":
+		return g.print(objects)
 	}
 	where := "any namespace"
 	if g.namespace != "" {
@@ -298,7 +301,7 @@ func (g *getting) change(o client.Object, deleted bool) error {
 		return g.printName(o)
 	}
 	lines := g.lines(o)
-	if deleted {
+	if deleted && len(lines) > 0 {
 		lines = [][]string{append(lines[0][:min(len(lines[0]), g.lead()+1)], "Deleted")}
 	}
 	for _, row := range lines {

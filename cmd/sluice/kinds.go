@@ -133,6 +133,43 @@ var kinds = []kind{
 	},
 }
 
+// pullRequests are no kind of their own: they are listed out of the status of their Repositories.
+var pullRequests = kind{
+	name: v1alpha1.RepositoryKind, plural: "pullrequests", aliases: []string{"pullrequest", "pulls", "prs", "pr"},
+	object: func() client.Object { return &v1alpha1.Repository{} },
+	list:   func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+	parts:  pullsOf,
+	columns: []column{
+		{title: "REPOSITORY", cell: nameCell},
+		{title: "NUMBER", cell: pullCell(func(p v1alpha1.PullRequestStatus) string { return fmt.Sprint(p.Number) })},
+		{title: "STATE", cell: pullCell(func(p v1alpha1.PullRequestStatus) string { return cmp.Or(string(p.State), "Unknown") })},
+		{title: "HEAD", cell: pullCell(func(p v1alpha1.PullRequestStatus) string { return cmp.Or(p.Head[:min(len(p.Head), 7)], "-") })},
+		{title: "OVERLAYS", wide: true, cell: pullCell(func(p v1alpha1.PullRequestStatus) string { return cmp.Or(strings.Join(p.Overlays, ","), "-") })},
+		{title: "BRANCH", wide: true, cell: pullCell(func(p v1alpha1.PullRequestStatus) string { return cmp.Or(p.Branch, "-") })},
+		{title: "SUMMARY", cell: pullCell(func(p v1alpha1.PullRequestStatus) string {
+			return cmp.Or(p.Summary, "the agent has not planned it yet")
+		})},
+	},
+}
+
+// pullsOf takes a Repository apart into its pull requests.
+func pullsOf(o client.Object) []client.Object {
+	r := o.(*v1alpha1.Repository)
+	var parts []client.Object
+	for _, p := range r.Status.PullRequests {
+		part := *r
+		part.Status.PullRequests = []v1alpha1.PullRequestStatus{p}
+		parts = append(parts, &part)
+	}
+	return parts
+}
+
+func pullCell(cell func(v1alpha1.PullRequestStatus) string) func(client.Object, time.Time) string {
+	return func(o client.Object, _ time.Time) string {
+		return cell(o.(*v1alpha1.Repository).Status.PullRequests[0])
+	}
+}
+
 // stagesOf takes a Model apart into its stages.
 func stagesOf(o client.Object) []client.Object {
 	m := o.(*v1alpha1.Model)
@@ -173,6 +210,18 @@ func versionCell(cell func(*v1alpha1.ModelVersion) string) func(client.Object, t
 
 func promotionCell(cell func(*v1alpha1.Promotion) string) func(client.Object, time.Time) string {
 	return func(o client.Object, _ time.Time) string { return cell(o.(*v1alpha1.Promotion)) }
+}
+
+// parseListed finds what can be listed by any of its names.
+func parseListed(word string) (kind, error) {
+	if word == pullRequests.plural || slices.Contains(pullRequests.aliases, word) {
+		return pullRequests, nil
+	}
+	k, err := parseKind(word)
+	if err != nil {
+		err = fmt.Errorf("there is no kind %q: use overlays, repositories, pullrequests, models, modelversions or promotions", word)
+	}
+	return k, err
 }
 
 // parseKind finds a kind by any of its names.

@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/sync"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,6 +31,9 @@ type planning struct {
 	access        *access
 	local         string
 	overlay       string
+	pr            int    // number of a pull request
+	base          string // revision that the work tree is compared with
+	repository    string // that pr or base is about; empty to find it
 	allNamespaces bool
 	allowInsecure bool
 	limits        render.Limits
@@ -40,9 +44,9 @@ type planning struct {
 }
 
 func newPlanCommand() *cobra.Command {
-	p := planning{output: "text", limits: render.DefaultLimits()}
+	p := planning{limits: render.DefaultLimits()}
 	cmd := &cobra.Command{
-		Use:   "plan OVERLAY|PATH",
+		Use:   "plan OVERLAY|PATH|--pr NUMBER|--base BRANCH",
 		Short: "Show what the agent would change in the cluster, and why",
 		Long: `Show what the agent would change in the cluster for an Overlay, why, and which fields: it
 is the agent's own plan, made here and not carried out. Values of Secrets are masked.
@@ -57,7 +61,23 @@ dry runs; what may not be tried is still shown. Nothing is written. What other R
 Overlays are about to do is not foreseen.
 
 The exit code is 0 if there is nothing to do, 1 if something would change or is refused, and
-2 if that could not be found out.`,
+2 if that could not be found out.
+
+With --pr or --base it is what the agent comments on a pull request, in Markdown: all Overlays
+of a Repository that the pull request makes a difference to, the models that it promotes with
+what their gates say, and what has to be put right before the merge.
+
+--pr NUMBER plans the merge of a pull request of a Repository with spec.pullRequests. It takes
+the right to get the Secrets that the Repository names.
+
+--base BRANCH is for a pipeline of your own: it plans the work tree of the clone that one is in,
+or that of --local, as it is. Those Overlays of its Repository are planned that do not come to
+the same on BRANCH, which is a branch, a tag or a commit of the clone. The Repository is the one
+whose URL is that of a remote of the clone, or the one named by --repository.
+
+There a change is what a pull request is for, and nothing to fail a pipeline by: the exit code
+is 0 if nothing has to be put right before the merge, 1 if something has (what the agent's
+commit status would fail for), and 2 if that could not be found out.`,
 		Example: `  # What would the newest commit do?
   sluice plan kubeflow
 
@@ -68,22 +88,53 @@ The exit code is 0 if there is nothing to do, 1 if something would change or is 
   sluice plan ./overlays/kubeflow --overlay kubeflow-staging -n staging
 
   # Fail a pipeline unless the cluster is as Git says
-  sluice plan kubeflow -o json`,
-		Args: usage(cobra.ExactArgs(1), "name one Overlay or one directory: sluice plan OVERLAY, or sluice plan ./PATH"),
+  sluice plan kubeflow -o json
+
+  # What does the agent say of pull request 7?
+  sluice plan --pr 7 -n sluice-system
+
+  # The same in a pipeline that has checked the pull request out, with the whole history
+  sluice plan --base main --format markdown -n sluice-system`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if p.ofMerge(cmd) {
+				return usage(cobra.NoArgs, "--pr and --base find the Overlays themselves: leave their names out")(cmd, args)
+			}
+			return usage(cobra.ExactArgs(1), "name one Overlay or one directory: sluice plan OVERLAY, or sluice plan ./PATH")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.out, p.remarks = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if p.ofMerge(cmd) {
+				return p.runMerge(cmd)
+			}
+			switch {
+			case p.repository != "":
+				return errors.New("--repository is for --pr and --base: an Overlay names its own")
+			case p.output == "markdown":
+				return errors.New("markdown is what --pr and --base print: the plan of one Overlay is text, json or yaml")
+			}
+			p.output = cmp.Or(p.output, "text")
 			return p.run(cmd.Context(), args[0])
 		},
 	}
 	cmd.Flags().StringVar(&p.local, "local", "", "Plan from this work tree instead of the Repository's newest commit.")
 	cmd.Flags().StringVar(&p.overlay, "overlay", "", "Overlay to plan PATH for.")
-	cmd.Flags().BoolVarP(&p.allNamespaces, "all-namespaces", "A", false, "Look for the Overlay of PATH in all namespaces.")
+	cmd.Flags().IntVar(&p.pr, "pr", 0, "Pull request to plan the merge of.")
+	cmd.Flags().StringVar(&p.base, "base", "", "Branch, tag or commit of the clone that the work tree is to be merged into.")
+	cmd.Flags().StringVar(&p.repository, "repository", "", "Repository that --pr or --base is about. Default: the only one that it can be.")
+	cmd.Flags().BoolVarP(&p.allNamespaces, "all-namespaces", "A", false, "Look for the Overlay of PATH, or the Repository, in all namespaces.")
 	cmd.Flags().BoolVar(&p.allowInsecure, "allow-insecure-git", false, "Fetch http:// and file:// Repositories too.")
 	limitFlags(cmd.Flags(), &p.limits)
-	outputFlag(cmd, &p.output, "text", "json", "yaml")
+	outputFlag(cmd, &p.output, "text", "json", "yaml", "markdown")
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "format" { // as some expect it
+			name = "output"
+		}
+		return pflag.NormalizedName(name)
+	})
 	p.access = reach(cmd)
 	cmd.ValidArgsFunction = p.access.completeOverlayOrPath
 	must(cmd.RegisterFlagCompletionFunc("overlay", p.access.completeOverlay))
+	must(cmd.RegisterFlagCompletionFunc("repository", p.access.completeRepository))
 	return cmd
 }
 
@@ -94,11 +145,11 @@ func (p *planning) run(ctx context.Context, arg string) error {
 	}
 	p.client = c
 	var all v1alpha1.OverlayList
-	err = c.List(ctx, &all)
-	if apierrors.IsForbidden(err) && !p.allNamespaces {
-		err = c.List(ctx, &all, client.InNamespace(key.Namespace)) // then those of others are not foreseen
+	var reader client.Reader = c
+	if !p.allNamespaces {
+		reader = narrow{c, key.Namespace}
 	}
-	if err != nil {
+	if err := reader.List(ctx, &all); err != nil {
 		return explain(err, v1alpha1.OverlayKind, types.NamespacedName{})
 	}
 	o, at, err := p.subject(arg, key.Namespace, all.Items)
@@ -222,25 +273,49 @@ func choose(all []v1alpha1.Overlay, key types.NamespacedName) (*v1alpha1.Overlay
 	return nil, fmt.Errorf("there is no Overlay %s in namespace %s: see what there is with sluice get overlays -A%s", key.Name, key.Namespace, hint)
 }
 
-// preview makes the plan.
-func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alpha1.Overlay, source sync.Source) (agent.Plan, error) {
+// narrow lists the Overlays of one namespace, for those who may not list all: then those of others are
+// not foreseen.
+type narrow struct {
+	client.Reader
+	namespace string
+}
+
+// List lists objects.
+func (n narrow) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := n.Reader.List(ctx, list, options...)
+	if _, overlays := list.(*v1alpha1.OverlayList); overlays && apierrors.IsForbidden(err) {
+		err = n.Reader.List(ctx, list, append(slices.Clone(options), client.InNamespace(n.namespace))...)
+	}
+	return err
+}
+
+// syncer makes plans with the rights of whoever asks; done ends its renders.
+func (p *planning) syncer() (syncer *sync.Syncer, done func(), err error) {
 	config, err := p.access.config()
 	if err != nil {
-		return agent.Plan{}, err
+		return nil, nil, err
 	}
 	target, err := cluster.New(config, func(agent.Owner) {})
 	if err != nil {
-		return agent.Plan{}, err
+		return nil, nil, err
 	}
 	renders, err := newPool(agentFlags{renders: 2, limits: p.limits})
 	if err != nil {
-		return agent.Plan{}, err
+		return nil, nil, err
 	}
-	defer renders.Close()
-	syncer := &sync.Syncer{
+	return &sync.Syncer{
 		Cluster: target, Inventories: &record.Inventories{Reader: p.client}, Renders: renders,
 		Limits: execute.Limits{Parallel: sideBySide, Request: time.Minute},
+	}, renders.Close, nil
+}
+
+// preview makes the plan.
+func (p *planning) preview(ctx context.Context, o *v1alpha1.Overlay, all []v1alpha1.Overlay, source sync.Source) (agent.Plan, error) {
+	syncer, done, err := p.syncer()
+	if err != nil {
+		return agent.Plan{}, err
 	}
+	defer done()
 	made, err := syncer.Preview(ctx, cluster.Yours, o, all, source, time.Now())
 	if e, ok := errors.AsType[*render.Error](err); ok {
 		return made.Plan, fmt.Errorf("Overlay %s cannot be rendered: %w", client.ObjectKeyFromObject(o), e)

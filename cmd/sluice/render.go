@@ -77,7 +77,7 @@ func source(name, revision string) (agent.Tree, string, error) {
 		// Without a repository there is no boundary: bases may lie anywhere, as for kustomize.
 		at.path, at.root = strings.TrimPrefix(filepath.ToSlash(at.root), "/"), "/"
 	}
-	tree, err := workTree(at.root)
+	tree, err := gitrepo.WorkTree(at.root)
 	return tree, path.Clean(at.path), err
 }
 

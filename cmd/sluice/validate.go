@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/validate"
 	"github.com/spf13/cobra"
@@ -105,7 +106,7 @@ func validateAll(ctx context.Context, out io.Writer, pool *render.Pool, parallel
 }
 
 func validateOne(ctx context.Context, at place, pool *render.Pool, parallel int) (validate.Report, error) {
-	tree, err := workTree(at.root)
+	tree, err := gitrepo.WorkTree(at.root)
 	if err != nil {
 		return validate.Report{}, err
 	}

@@ -26,19 +26,8 @@ func newRenderWorkerCommand() *cobra.Command {
 	return cmd
 }
 
-// openTree opens a commit in a mirror, or a working directory.
+// openTree opens the files of a source. The worker closes them.
 func openTree(s render.Source) (agent.Tree, error) {
-	if s.Commit == "" {
-		return workTree(s.Dir)
-	}
-	return gitrepo.OpenTree(s.Dir, s.Commit)
-}
-
-// workTree is a directory as it is on disk.
-func workTree(dir string) (agent.Tree, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	return root.FS().(agent.Tree), nil
+	files, _, err := gitrepo.OpenFiles(s.Dir, s.Commit)
+	return files, err
 }
