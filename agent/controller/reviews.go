@@ -30,14 +30,14 @@ type reviewed struct {
 // reviewedOn is the branch that the pull requests of a Repository go to. The error says why there are none.
 func reviewedOn(repo *v1alpha1.Repository, newest agent.Revision) (string, error) {
 	name := repo.Namespace + "/" + repo.Name
-	ref := repo.Spec.Ref
+	branch, is := repo.Branch(newest.Name)
 	switch {
 	case repo.Spec.PullRequests == nil:
 		return "", fmt.Errorf("Repository %s does not say where its pull requests are: set spec.pullRequests", name)
-	case newest.Name == "" || ref != nil && (ref.Tag != "" || ref.SemVer != "" || ref.Name != ""):
+	case !is:
 		return "", fmt.Errorf("Repository %s follows no branch, so that no pull request is merged into what it follows: name a branch in spec.ref", name)
 	}
-	return newest.Name, nil
+	return branch, nil
 }
 
 // approvals asks the forge who has approved what brought a commit to a branch.

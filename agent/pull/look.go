@@ -3,7 +3,6 @@ package pull
 import (
 	"cmp"
 	"context"
-	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -42,11 +41,11 @@ func (w *work) look(ctx context.Context) (again time.Duration, err error) {
 
 // BranchOf is the name of the branch that a Repository follows, by the name of what was fetched for it.
 func BranchOf(repo *v1alpha1.Repository, name string) (string, error) {
-	ref := repo.Spec.Ref
-	if ref != nil && (ref.Tag != "" || ref.SemVer != "" || ref.Commit != "" || ref.Name != "" && !strings.HasPrefix(ref.Name, "refs/heads/")) {
+	branch, is := repo.Branch(name)
+	if !is {
 		return "", &forge.Error{Kind: forge.Invalid, Message: "spec.ref names no branch, and pull requests are merged into one: name a branch, or remove spec.pullRequests"}
 	}
-	return strings.TrimPrefix(name, "refs/heads/"), nil
+	return branch, nil
 }
 
 // due tells whether it is time to ask the forge, and how long it is until then.

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -326,3 +328,13 @@ type RepositoryList struct {
 
 // GetConditions returns the status conditions.
 func (r *Repository) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// Branch is the branch that the Repository follows, by the name of the revision that was fetched for it;
+// false if it follows something else.
+func (r *Repository) Branch(revision string) (string, bool) {
+	ref := r.Spec.Ref
+	if revision == "" || ref != nil && (ref.Tag != "" || ref.SemVer != "" || ref.Name != "" && !strings.HasPrefix(ref.Name, "refs/heads/")) {
+		return "", false
+	}
+	return strings.TrimPrefix(revision, "refs/heads/"), true
+}
