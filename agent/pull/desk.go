@@ -71,7 +71,6 @@ type table struct {
 	asked      string    // what annotations asked for, at the last look
 	looked     time.Time // zero: not yet
 	met        bool      // a look has come to its end
-	failures   int
 	open       map[int]forge.Pull
 	records    map[int]v1alpha1.PullRequestStatus
 	written    []v1alpha1.PullRequestStatus
@@ -79,11 +78,13 @@ type table struct {
 	posted     map[int]map[string]forge.Status // statuses of merged ones, by context
 	drafts     map[int]string                  // digest of what ours were last made to say
 	troubles   map[int]hitch
+	writing    gosync.Mutex // held while records are written, so that older ones do not come last
 }
 
-// hitch is why a task could not be done.
+// hitch is why a task could not be done, and how often that was tried in a row.
 type hitch struct {
 	reason, message string
+	tries           int
 }
 
 const (
@@ -194,10 +195,11 @@ func (w *work) known(number int) (open forge.Pull, isOpen bool, r v1alpha1.PullR
 	return open, isOpen, *r.DeepCopy()
 }
 
-// keep puts a record into the table.
+// keep puts a record into the table. That it is the agent's own may have become known meanwhile.
 func (w *work) keep(r v1alpha1.PullRequestStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	r.Branch = cmp.Or(r.Branch, w.table.records[int(r.Number)].Branch)
 	w.table.records[int(r.Number)] = r
 }
 
@@ -241,7 +243,7 @@ func (d *Desk) note(ctx context.Context, repo *v1alpha1.Repository, t task, agai
 	delete(table.troubles, t.number)
 	var now hitch
 	if err != nil {
-		now = hitch{"Failed", err.Error()}
+		now = hitch{"Failed", err.Error(), before.tries + 1}
 		again = firstRetry
 		if e, is := errors.AsType[*forge.Error](err); is {
 			now.reason = string(e.Kind)
@@ -250,16 +252,11 @@ func (d *Desk) note(ctx context.Context, repo *v1alpha1.Repository, t task, agai
 			}
 			again = max(again, time.Until(e.Until))
 		}
-		if t.number == look {
-			again = min(max(again, firstRetry<<min(table.failures, 6)), max(longestRetry, again))
-			table.failures++
-		}
+		again = min(max(again, firstRetry<<min(before.tries, 6)), max(longestRetry, again))
 		table.troubles[t.number] = now
-	} else if t.number == look {
-		table.failures = 0
 	}
 	d.mu.Unlock()
-	if !news && before == now {
+	if !news && before.reason == now.reason && before.message == now.message {
 		return again
 	}
 	if err != nil {
@@ -292,6 +289,8 @@ const mostRecords = 256
 // write puts the records into the status of the Repository, if they are not there.
 func (d *Desk) write(ctx context.Context, repo *v1alpha1.Repository) error {
 	t := d.table(repo)
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	d.mu.Lock()
 	list := listed(t.records)
 	list = list[max(0, len(list)-mostRecords):]

@@ -23,8 +23,8 @@ func (w *work) look(ctx context.Context) (again time.Duration, err error) {
 	}
 	due, rest := w.due()
 	if due {
-		open, err := w.forge.Pulls(ctx, branch)
-		if err != nil {
+		var open []forge.Pull
+		if open, err = w.forge.Pulls(ctx, branch); err != nil {
 			return 0, err
 		}
 		for _, number := range w.take(open) {

@@ -97,6 +97,10 @@ func (p Planner) Plan(ctx context.Context, m Merge, now time.Time) (Planned, err
 // overlay is what is said of one Overlay.
 func (p Planner) overlay(o *v1alpha1.Overlay, own []v1alpha1.Overlay, preview sync.Preview, err error, at places) report.Overlay {
 	said := report.Overlay{Name: shown(o, own), Path: o.Spec.Path, Plan: preview.Plan}
+	said.Plan.Changes = slices.Clone(preview.Plan.Changes)
+	for n := range said.Plan.Changes {
+		said.Plan.Changes[n].Object = agent.Object{} // a report is kept for as long as the pull request is open
+	}
 	if o.Spec.Suspend {
 		said.Name += " (suspended)"
 	}

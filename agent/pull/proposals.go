@@ -137,6 +137,7 @@ func (w *work) want(ctx context.Context, i wish, open map[string]forge.Pull, bas
 			if err := w.forge.Edit(ctx, p.Number, draft); err != nil {
 				return err
 			}
+			p.Draft = draft.NotReady
 		}
 		w.ours(p, i, digest)
 		return nil
@@ -162,7 +163,7 @@ func (w *work) ours(p forge.Pull, i wish, digest string) {
 	r.Number, r.Branch = int64(p.Number), i.branch
 	w.table.records[p.Number], w.table.drafts[p.Number] = r, digest
 	w.table.open[p.Number] = p
-	if r.Head != p.Head.Commit || r.State == "" {
+	if r.Head != p.Head.Commit || r.State == "" || i.stage.Merge == v1alpha1.MergeAuto {
 		w.queue.add(task{w.name(), p.Number})
 	}
 }

@@ -76,7 +76,7 @@ func news[T client.Object](is func(before, now T) bool) predicate.TypedFuncs[T] 
 
 func newRepository(before, now *v1alpha1.Repository) bool {
 	return before.Generation != now.Generation || before.Status.Revision != now.Status.Revision || asked(before) != asked(now) ||
-		!now.DeletionTimestamp.IsZero()
+		before.Status.SyncedRevision != now.Status.SyncedRevision || !now.DeletionTimestamp.IsZero()
 }
 
 func newOverlay(before, now *v1alpha1.Overlay) bool {
@@ -105,7 +105,8 @@ func (d *Desk) looks(_ context.Context, repo *v1alpha1.Repository) []task {
 	return []task{{repository: client.ObjectKeyFromObject(repo)}}
 }
 
-// overlay has those merges followed that an Overlay has news of.
+// overlay has those merges followed that an Overlay has news of, and those plans made anew for which it was
+// late.
 func (d *Desk) overlay(_ context.Context, o *v1alpha1.Overlay) []task {
 	name := client.ObjectKeyFromObject(o).String()
 	return d.followed(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool { return slices.Contains(r.Overlays, name) })
@@ -145,7 +146,8 @@ func (d *Desk) promotion(ctx context.Context, p *v1alpha1.Promotion) []task {
 	return d.model(ctx, &m)
 }
 
-// followed are the merges of a Repository that something is about.
+// followed are the merges of a Repository that something is about, and the plans that were made too early
+// for it.
 func (d *Desk) followed(repository types.NamespacedName, about func(v1alpha1.PullRequestStatus) bool) []task {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,7 +157,8 @@ func (d *Desk) followed(repository types.NamespacedName, about func(v1alpha1.Pul
 	}
 	var tasks []task
 	for number, r := range t.records {
-		if r.State == v1alpha1.PullRequestMerged && about(r) {
+		early := r.Base == "" && (r.State == v1alpha1.PullRequestPlanned || r.State == v1alpha1.PullRequestFailed)
+		if (r.State == v1alpha1.PullRequestMerged || early) && about(r) {
 			tasks = append(tasks, task{repository, number})
 		}
 	}
