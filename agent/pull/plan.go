@@ -130,7 +130,25 @@ func (w *work) planned(ctx context.Context, p forge.Pull, base agent.Revision) (
 			err = failed // what is said next must not be overtaken
 		}
 	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !elsewhere(err) { // so it would be the next time
+		planned = w.unplanned(p, base)
+		planned.Report.Trouble = &report.Problem{Message: fmt.Sprintf("to find out what it would do takes longer than %s: make it, or the Overlays that it changes, smaller", planTime)}
+		return planned, nil
+	}
 	return planned, err
+}
+
+// elsewhere tells that an error is one of the forge or of Git, which may be well the next time.
+func elsewhere(err error) bool {
+	_, ofForge := errors.AsType[*forge.Error](err)
+	_, ofGit := errors.AsType[*gitrepo.Error](err)
+	return ofForge || ofGit
+}
+
+// unplanned is what is said of a pull request of which there is no plan.
+func (w *work) unplanned(p forge.Pull, base agent.Revision) Planned {
+	head := agent.Revision{Name: p.Head.Name, Commit: p.Head.Commit}
+	return Planned{Report: report.Report{Number: p.Number, Name: w.repo.Spec.PullRequests.Name, Head: head, Base: base, Time: w.now}}
 }
 
 func moved(from, to string) string {

@@ -3,7 +3,9 @@ package pulls_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	"github.com/sluice-dev/sluice/e2e/rig"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -183,3 +186,93 @@ func contains(text string, words ...string) bool {
 
 // calls are the requests to the API of the forge since earlier ones.
 func calls(since forge.Traffic) forge.Traffic { return gitea.Traffic()[len(since):].API() }
+
+// done are those of requests that the forge has done as it was asked.
+func done(t forge.Traffic) forge.Traffic {
+	return slices.DeleteFunc(t, func(r forge.Request) bool { return r.Status < 200 || r.Status > 299 })
+}
+
+// writes are those of requests that change something.
+func writes(t forge.Traffic) forge.Traffic {
+	return slices.DeleteFunc(slices.Clone(t), func(r forge.Request) bool { return r.Method == http.MethodGet })
+}
+
+// quiet waits until nobody has asked the forge for anything for some time, and returns what was asked
+// since earlier requests.
+func (h *house) quiet(since forge.Traffic) forge.Traffic {
+	h.T.Helper()
+	const pause = 2 * time.Second
+	last, at := -1, time.Now()
+	h.Eventually("the agent leaves the forge alone", func() (bool, string) {
+		if now := len(gitea.Traffic()); now != last {
+			last, at = now, time.Now()
+		}
+		return time.Since(at) > pause, fmt.Sprintf("%d requests", last)
+	})
+	return calls(since)
+}
+
+// in is the house as a part of its test sees it.
+func (h *house) in(t *testing.T) *house {
+	r, part := *h.Rig, *h
+	r.T, part.Rig = t, &r
+	return &part
+}
+
+// change makes a commit that is more than some files, in the name of somebody.
+func (h *house) change(as *forge.User, c gitserver.Change) string {
+	h.T.Helper()
+	commit, err := h.repo.Push(h.T.Context(), as, c)
+	h.must(err)
+	return commit
+}
+
+// propose pushes files to a new branch and opens a pull request of it.
+func (h *house) propose(branch string, change files) *forge.Pull {
+	h.T.Helper()
+	h.push(h.ann, branch, change)
+	return h.open(h.ann, branch, "Change "+branch)
+}
+
+// close closes a pull request without a merge.
+func (h *house) close(p *forge.Pull) {
+	h.T.Helper()
+	h.must(p.Edit(h.T.Context(), h.ann, "", "closed"))
+}
+
+// record waits until what is on record of a pull request is as it should be.
+func (h *house) record(p *forge.Pull, what string, is func(v1alpha1.PullRequestStatus) bool) v1alpha1.PullRequestStatus {
+	h.T.Helper()
+	var found v1alpha1.PullRequestStatus
+	h.Eventually(fmt.Sprintf("the record of pull request %d %s", p.Number, what), func() (bool, string) {
+		found = v1alpha1.PullRequestStatus{}
+		for _, r := range h.GetRepository("platform").Status.PullRequests {
+			if r.Number == int64(p.Number) {
+				found = r
+			}
+		}
+		return is(found), fmt.Sprintf("%+v", found)
+	})
+	return found
+}
+
+// says waits until the Repository says of its pull requests what it should.
+func (h *house) says(status metav1.ConditionStatus, reason string, words ...string) {
+	h.T.Helper()
+	h.Eventually(fmt.Sprintf("PullRequests is %s with %s", status, reason), func() (bool, string) {
+		c := apimeta.FindStatusCondition(h.GetRepository("platform").Status.Conditions, v1alpha1.PullRequestsCondition)
+		return c != nil && c.Status == status && c.Reason == reason && contains(c.Message, words...), fmt.Sprintf("%+v", c)
+	})
+}
+
+// look has the agent look at the forge now, as a hook would.
+func (h *house) look() {
+	h.T.Helper()
+	o := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "platform"}}
+	h.Update(o, func() {
+		if o.Annotations == nil {
+			o.Annotations = map[string]string{}
+		}
+		o.Annotations[v1alpha1.PullRequestsAnnotation] = time.Now().Format(time.RFC3339Nano)
+	})
+}
