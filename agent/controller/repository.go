@@ -325,7 +325,7 @@ func (r *Repositories) report(ctx context.Context, before, repo *v1alpha1.Reposi
 func (r *Repositories) reportPullRequests(repo *v1alpha1.Repository) {
 	reason, message, meets := r.PullRequests(client.ObjectKeyFromObject(repo))
 	c := metav1.Condition{Type: v1alpha1.PullRequestsCondition, Status: metav1.ConditionTrue, ObservedGeneration: repo.Generation,
-		Reason: v1alpha1.SucceededReason, Message: "Pull requests are met on the forge"}
+		Reason: v1alpha1.SucceededReason, Message: "Pull requests are planned and followed"}
 	switch {
 	case repo.Spec.PullRequests == nil:
 		apimeta.RemoveStatusCondition(&repo.Status.Conditions, v1alpha1.PullRequestsCondition)
