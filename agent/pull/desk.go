@@ -75,6 +75,7 @@ type table struct {
 	records    map[int]v1alpha1.PullRequestStatus
 	written    []v1alpha1.PullRequestStatus
 	planned    map[int]Planned
+	early      map[int]bool                    // planned before the Overlays had come
 	posted     map[int]map[string]forge.Status // statuses of merged ones, by context
 	drafts     map[int]string                  // digest of what ours were last made to say
 	troubles   map[int]hitch
@@ -174,7 +175,7 @@ func (d *Desk) table(repo *v1alpha1.Repository) *table {
 		return known
 	}
 	t := &table{
-		uid: repo.UID, open: map[int]forge.Pull{}, records: map[int]v1alpha1.PullRequestStatus{}, planned: map[int]Planned{},
+		uid: repo.UID, open: map[int]forge.Pull{}, records: map[int]v1alpha1.PullRequestStatus{}, planned: map[int]Planned{}, early: map[int]bool{},
 		posted: map[int]map[string]forge.Status{}, drafts: map[int]string{}, troubles: map[int]hitch{},
 		written: repo.Status.PullRequests,
 	}
@@ -211,6 +212,7 @@ func (w *work) drop(number int) {
 	delete(t.open, number)
 	delete(t.records, number)
 	delete(t.planned, number)
+	delete(t.early, number)
 	delete(t.posted, number)
 	delete(t.drafts, number)
 	delete(t.troubles, number)

@@ -44,10 +44,11 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 		w.keep(r)
 		return nil
 	}
-	if r.Head == p.Head.Commit && r.Base == source.Revision.Commit && r.State != "" && r.State != v1alpha1.PullRequestIgnored {
+	late := w.late(ctx, source.Revision)
+	done := r.Head == p.Head.Commit && r.Base == source.Revision.Commit && r.State != "" && r.State != v1alpha1.PullRequestIgnored
+	if before, early := w.early(p.Number); done && (!early || slices.ContainsFunc(before.Overlays, late.has)) {
 		return w.merge(ctx, p, r)
 	}
-	late := w.late(ctx, source.Revision)
 	planned, err := w.planned(ctx, p, source.Revision)
 	if err != nil {
 		return err
@@ -72,12 +73,12 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 		r.Overlays = append(r.Overlays, name.String())
 	}
 	r.Models = planned.Models[:min(len(planned.Models), mostRecords)]
-	early := slices.ContainsFunc(planned.Overlays, late.has)
-	if planned.Unclear || early {
+	if planned.Unclear {
 		r.Base = "" // so that the next look has it planned anew
 	}
+	early := slices.ContainsFunc(planned.Overlays, late.has)
 	w.mu.Lock()
-	w.table.planned[p.Number] = planned
+	w.table.planned[p.Number], w.table.early[p.Number] = planned, early
 	w.mu.Unlock()
 	w.keep(r)
 	if early && !slices.ContainsFunc(planned.Overlays, w.late(ctx, source.Revision).has) {
@@ -86,11 +87,18 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 	return w.merge(ctx, p, r)
 }
 
-// latecomers are Overlays that have not come to the newest revision of the branch. What they are still to do
-// is in a plan that is made now as if the pull request did it: it is made anew when they are there.
+// latecomers are Overlays that are not Ready at the newest revision of the branch. What they are still to do is
+// in a plan that is made now as if the pull request did it: it is made anew when they are.
 type latecomers map[types.NamespacedName]bool
 
 func (l latecomers) has(name types.NamespacedName) bool { return l[name] }
+
+// early returns the last plan of a pull request, and whether it was made before its Overlays had come.
+func (w *work) early(number int) (Planned, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.table.planned[number], w.table.early[number]
+}
 
 func (w *work) late(ctx context.Context, at agent.Revision) latecomers {
 	var all v1alpha1.OverlayList
@@ -100,7 +108,7 @@ func (w *work) late(ctx context.Context, at agent.Revision) latecomers {
 	late := latecomers{}
 	for n := range all.Items {
 		o := &all.Items[n]
-		if reached, _ := w.Planner.Syncer.Reached(o, at.String()); !reached && o.RepositoryName() == w.name() && !o.Spec.Suspend {
+		if _, ready := w.Planner.Syncer.Reached(o, at.String()); !ready && o.RepositoryName() == w.name() && !o.Spec.Suspend {
 			late[client.ObjectKeyFromObject(o)] = true
 		}
 	}

@@ -157,8 +157,7 @@ func (d *Desk) followed(repository types.NamespacedName, about func(v1alpha1.Pul
 	}
 	var tasks []task
 	for number, r := range t.records {
-		early := r.Base == "" && (r.State == v1alpha1.PullRequestPlanned || r.State == v1alpha1.PullRequestFailed)
-		if (r.State == v1alpha1.PullRequestMerged || early) && about(r) {
+		if (r.State == v1alpha1.PullRequestMerged || t.early[number]) && about(r) {
 			tasks = append(tasks, task{repository, number})
 		}
 	}

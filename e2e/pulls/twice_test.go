@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/forge"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // hang holds the first request fast that a method and a pattern fit, before the forge has seen it or
@@ -180,17 +181,29 @@ func (h *house) settled() forge.Traffic {
 }
 
 // followsMain moves the branch by what a pull request does read: what merging it would do is another
-// thing then, and what the branch itself does is no part of it.
+// thing then, and what the branch itself does is no part of it, also where that comes late.
 func followsMain(t *testing.T, h *house) {
 	p := h.propose("annotate", files{"overlays/shop/kustomization.yaml": "resources: [deployment.yaml]\ncommonAnnotations: {team: payments}\n"})
 	h.status(p.Head.SHA, "sluice/plan", "success", "1 overlay, 1 object changes")
 	h.comment(p, "plan", "payments")
-	for n := range 4 {
+	shop := &v1alpha1.Overlay{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "shop"}}
+	other := &v1alpha1.Overlay{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "other"}}
+	for n := range 2 {
+		waits := n == 1
+		if waits { // for another Overlay, so that the plan is made before it has come to what the branch says
+			h.Update(shop, func() { shop.Spec.DependsOn = []v1alpha1.OverlayReference{{Name: "other"}} })
+			h.Update(other, func() { other.Spec.Path = "overlays/broken" })
+			h.WaitReason("other", v1alpha1.RenderFailedReason)
+		}
 		text, err := h.repo.Git(h.owner, "show", "main:overlays/shop/deployment.yaml")
 		h.must(err)
 		text = strings.TrimRight(text, "\n") + fmt.Sprintf("\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: more-%d}\n", n)
 		commit := h.push(h.owner, "main", files{"overlays/shop/deployment.yaml": text})
 		h.status(p.Head.SHA, "sluice/plan", "success", fmt.Sprintf("1 overlay, %d objects change", n+2))
+		if waits {
+			h.comment(p, "plan", "1 to create")
+			h.Update(other, func() { other.Spec.Path = "overlays/other" })
+		}
 		body := ""
 		h.Eventually("the plan is of what the pull request does", func() (bool, string) {
 			body = h.comment(p, "plan", fmt.Sprintf("more-%d", n))
