@@ -572,7 +572,10 @@ func TestMergeBomb(t *testing.T) {
 
 // TestMergesLikeGit compares the merges of random changes to random trees with what git makes of them.
 func TestMergesLikeGit(t *testing.T) {
-	const seeds = 250
+	seeds := 250
+	if testing.Short() {
+		seeds = 60
+	}
 	o := newOrigin(t)
 	s := &stream{}
 	for seed := range seeds {
@@ -718,7 +721,10 @@ func (w *world) changeLines(content string) string {
 // TestTextsMergeLikeGit compares merges of many random texts with those of git: long ones, and with lines
 // that are there often.
 func TestTextsMergeLikeGit(t *testing.T) {
-	const texts = 1500
+	texts := 1500
+	if testing.Short() {
+		texts = 500
+	}
 	trees := [3]files{{}, {}, {}}
 	for i := range texts {
 		w := &world{Rand: rand.New(rand.NewPCG(uint64(i), 9))}
