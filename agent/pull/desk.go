@@ -200,8 +200,17 @@ func (w *work) known(number int) (open forge.Pull, isOpen bool, r v1alpha1.PullR
 func (w *work) keep(r v1alpha1.PullRequestStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r.Branch = cmp.Or(r.Branch, w.table.records[int(r.Number)].Branch)
+	now := w.table.records[int(r.Number)]
+	if over(now) && !over(r) {
+		return // a look has found meanwhile that it is not open any more
+	}
+	r.Branch = cmp.Or(r.Branch, now.Branch)
 	w.table.records[int(r.Number)] = r
+}
+
+// over tells that a pull request is not open any more.
+func over(r v1alpha1.PullRequestStatus) bool {
+	return r.State == v1alpha1.PullRequestMerged || r.State == v1alpha1.PullRequestDeclined
 }
 
 // drop forgets a pull request that there is nothing more to do about.

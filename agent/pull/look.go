@@ -72,7 +72,11 @@ func (w *work) take(open []forge.Pull) (gone []int) {
 		t.open[p.Number] = p
 	}
 	for number, r := range t.records {
-		if _, is := t.open[number]; !is && r.State != v1alpha1.PullRequestMerged && r.State != v1alpha1.PullRequestDeclined {
+		switch _, is := t.open[number]; {
+		case is && over(r): // somebody has opened it again
+			r.State = ""
+			t.records[number] = r
+		case !is && !over(r):
 			gone = append(gone, number)
 		}
 	}

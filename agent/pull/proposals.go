@@ -134,31 +134,38 @@ func (w *work) want(ctx context.Context, i wish, open map[string]forge.Pull, bas
 		same := w.table.drafts[p.Number] == digest
 		w.mu.Unlock()
 		if !same {
-			if err := w.forge.Edit(ctx, p.Number, draft); err != nil {
+			err := w.forge.Edit(ctx, p.Number, draft)
+			if isKind(err, forge.Conflict) {
+				return nil // it is not open any more, which the next look finds
+			}
+			if err != nil {
 				return err
 			}
 			p.Draft = draft.NotReady
 		}
-		w.ours(p, i, digest)
+		w.ours(p, i, digest, false)
 		return nil
 	}
 	for _, r := range w.records() {
-		if r.Branch == i.branch && (r.State == v1alpha1.PullRequestDeclined && r.Head == i.commit || r.State == v1alpha1.PullRequestMerged) {
-			return nil
+		if r.Branch == i.branch && (r.State != v1alpha1.PullRequestDeclined || r.Head == i.commit) {
+			return nil // merged, declined, or a look is just finding out what has become of it
 		}
 	}
 	p, err := w.forge.Open(ctx, draft)
 	if err != nil {
 		return err
 	}
-	w.ours(p, i, digest)
+	w.ours(p, i, digest, true)
 	return nil
 }
 
-// ours notes that a pull request is the agent's own.
-func (w *work) ours(p forge.Pull, i wish, digest string) {
+// ours notes that a pull request is the agent's own: one that it has just opened, or that a look has found.
+func (w *work) ours(p forge.Pull, i wish, digest string, opened bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, still := w.table.open[p.Number]; !still && !opened {
+		return // a look has found meanwhile that it is not
+	}
 	r := w.table.records[p.Number]
 	r.Number, r.Branch = int64(p.Number), i.branch
 	w.table.records[p.Number], w.table.drafts[p.Number] = r, digest
