@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -161,8 +162,19 @@ func (p *page) revert(o Proposal) {
 // commit says where the change is.
 func (p *page) commit(o Proposal) {
 	if o.Commit != "" && o.Branch != "" {
-		p.printf("The change is the commit %s on the branch %s. ", code(short(o.Commit)), code(o.Branch))
+		p.printf("The change is the commit %s on the branch %s. ", linked(o.Commit), code(o.Branch))
 	}
+}
+
+// whole is the full name of a commit.
+var whole = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// linked is a commit as the forges make a link of it: its full name, in plain text.
+func linked(commit string) string {
+	if whole.MatchString(commit) {
+		return commit
+	}
+	return code(short(commit))
 }
 
 // checks are the rows of what was measured, what failed first.

@@ -1,8 +1,10 @@
 package pulls_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/forge"
@@ -77,7 +79,12 @@ func TestTune(t *testing.T) {
 	h.comment(p, "plan", "spec.replicas", "shop:2", second[:7])
 	t.Logf("a second push took these calls:\n%s", calls(before))
 
+	// While a plan takes long, the one before it is marked.
+	h.misbehave(forge.Only(http.MethodGet, "/repos/*/*/commits", forge.Slow(8*time.Second)))
 	third := h.push(h.ann, "tune", files{"overlays/shop/deployment.yaml": "# the shop\n" + shop("9", "2")})
+	h.status(third, "sluice/plan", "pending", "the pull request has moved on")
+	h.comment(p, "plan", "Out of date", third[:7])
+	gitea.Misbehave(nil)
 	h.status(third, "sluice/plan", "failure", "overlays/shop/deployment.yaml:2: at most 5 replicas")
 	h.comment(p, "plan", "overlays/shop/deployment.yaml:2", "at most 5 replicas: ask the platform team for more", "few-replicas-"+h.Namespace)
 
