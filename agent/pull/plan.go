@@ -44,9 +44,13 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 		w.keep(r)
 		return nil
 	}
-	late := w.late(ctx, source.Revision)
 	done := r.Head == p.Head.Commit && r.Base == source.Revision.Commit && r.State != "" && r.State != v1alpha1.PullRequestIgnored
-	if before, early := w.early(p.Number); done && (!early || slices.ContainsFunc(before.Overlays, late.has)) {
+	before, early := w.early(p.Number)
+	if done && !early {
+		return w.merge(ctx, p, r)
+	}
+	late := w.late(ctx, source.Revision)
+	if done && slices.ContainsFunc(before.Overlays, late.has) {
 		return w.merge(ctx, p, r)
 	}
 	planned, err := w.planned(ctx, p, source.Revision)
@@ -76,7 +80,7 @@ func (w *work) plan(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSta
 	if planned.Unclear {
 		r.Base = "" // so that the next look has it planned anew
 	}
-	early := slices.ContainsFunc(planned.Overlays, late.has)
+	early = slices.ContainsFunc(planned.Overlays, late.has)
 	w.mu.Lock()
 	w.table.planned[p.Number], w.table.early[p.Number] = planned, early
 	w.mu.Unlock()
@@ -139,7 +143,7 @@ func (w *work) planned(ctx context.Context, p forge.Pull, base agent.Revision) (
 		}
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !elsewhere(err) { // so it would be the next time
-		planned = w.unplanned(p, base)
+		planned = unplanned(w.repo, p, base, w.now)
 		planned.Report.Trouble = &report.Problem{Message: fmt.Sprintf("to find out what it would do takes longer than %s: make it, or the Overlays that it changes, smaller", planTime)}
 		return planned, nil
 	}
@@ -154,9 +158,9 @@ func elsewhere(err error) bool {
 }
 
 // unplanned is what is said of a pull request of which there is no plan.
-func (w *work) unplanned(p forge.Pull, base agent.Revision) Planned {
+func unplanned(repo *v1alpha1.Repository, p forge.Pull, base agent.Revision, now time.Time) Planned {
 	head := agent.Revision{Name: p.Head.Name, Commit: p.Head.Commit}
-	return Planned{Report: report.Report{Number: p.Number, Name: w.repo.Spec.PullRequests.Name, Head: head, Base: base, Time: w.now}}
+	return Planned{Report: report.Report{Number: p.Number, Name: repo.Spec.PullRequests.Name, Head: head, Base: base, Time: now}}
 }
 
 func moved(from, to string) string {
@@ -169,8 +173,7 @@ func moved(from, to string) string {
 // Pull plans the merge of a pull request into the branch of a Repository: it asks the forge from where on
 // it goes, fetches, merges and plans.
 func (p Planner) Pull(ctx context.Context, f *forge.Forge, fetcher *Fetcher, repo *v1alpha1.Repository, asked forge.Pull, base agent.Revision, now time.Time) (Planned, error) {
-	head, name := agent.Revision{Name: asked.Head.Name, Commit: asked.Head.Commit}, repo.Spec.PullRequests.Name
-	failed := Planned{Report: report.Report{Number: asked.Number, Name: name, Head: head, Base: base, Time: now}}
+	failed := unplanned(repo, asked, base, now)
 	asked.Base.Commit = base.Commit // for the forge may be further
 	ancestor, err := f.MergeBase(ctx, asked)
 	if isKind(err, forge.NotFound) {
@@ -189,7 +192,7 @@ func (p Planner) Pull(ctx context.Context, f *forge.Forge, fetcher *Fetcher, rep
 		return Planned{}, fmt.Errorf("pull request %d: %w", asked.Number, err)
 	}
 	return p.Plan(ctx, Merge{
-		Repository: client.ObjectKeyFromObject(repo), Number: asked.Number, Name: name, Dir: dir, Base: base, Head: head, Merge: merged.Revision,
+		Repository: client.ObjectKeyFromObject(repo), Number: asked.Number, Name: failed.Report.Name, Dir: dir, Base: base, Head: failed.Report.Head, Merge: merged.Revision,
 	}, now)
 }
 
