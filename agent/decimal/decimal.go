@@ -129,3 +129,24 @@ func (d Decimal) String() string {
 	}
 	return "about " + new(big.Float).SetPrec(64).SetRat(rat).Text('g', 10)
 }
+
+// Growth is how much a number has grown from one that is written to another, with a plus sign if it
+// has; empty where that cannot be said.
+func Growth(from, to string) string {
+	a, err := Parse(from)
+	if err != nil {
+		return ""
+	}
+	b, err := Parse(to)
+	if err != nil {
+		return ""
+	}
+	change, err := b.Sub(a)
+	if err != nil {
+		return ""
+	}
+	if change.Cmp(Decimal{}) > 0 {
+		return "+" + change.String()
+	}
+	return change.String()
+}

@@ -148,7 +148,7 @@ func (p *page) comparison(m Model) [][]string {
 			row(fmt.Sprintf("and %d more", len(names)-n), "-", "-", "")
 			break
 		}
-		row(code(name), number(a.Metrics[name]), number(b.Metrics[name]), difference(a.Metrics[name], b.Metrics[name]))
+		row(code(name), number(a.Metrics[name]), number(b.Metrics[name]), decimal.Growth(a.Metrics[name], b.Metrics[name]))
 	}
 	row("size", bytes(a.Size), bytes(b.Size), grown(a.Size, b.Size))
 	for _, field := range []struct {
@@ -206,30 +206,6 @@ func number(s string) string {
 		return ""
 	}
 	return prose(visible(s, 40))
-}
-
-// difference is how much a number has grown; empty where that cannot be said.
-func difference(from, to string) string {
-	a, err := decimal.Parse(from)
-	if err != nil {
-		return ""
-	}
-	b, err := decimal.Parse(to)
-	if err != nil {
-		return ""
-	}
-	change, err := b.Sub(a)
-	if err != nil {
-		return ""
-	}
-	return signed(change.String(), change.Cmp(decimal.Decimal{}))
-}
-
-func signed(text string, sign int) string {
-	if sign > 0 {
-		return "+" + text
-	}
-	return text
 }
 
 func grown(from, to int64) string {

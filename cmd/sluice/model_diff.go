@@ -96,7 +96,7 @@ func compare(a, b *v1alpha1.ModelVersion) [][]string {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		rows = append(rows, []string{name, cmp.Or(before[name], "-"), cmp.Or(after[name], "-"), difference(before[name], after[name])})
+		rows = append(rows, []string{name, cmp.Or(before[name], "-"), cmp.Or(after[name], "-"), decimal.Growth(before[name], after[name])})
 	}
 	for _, field := range []struct {
 		name string
@@ -134,25 +134,4 @@ func compare(a, b *v1alpha1.ModelVersion) [][]string {
 		rows = append(rows, []string{field.name, cmp.Or(before, "-"), cmp.Or(after, "-"), changed})
 	}
 	return rows
-}
-
-// difference is how much a metric has grown; empty where that cannot be said.
-func difference(before, after string) string {
-	a, err := decimal.Parse(before)
-	if err != nil {
-		return ""
-	}
-	b, err := decimal.Parse(after)
-	if err != nil {
-		return ""
-	}
-	change, err := b.Sub(a)
-	if err != nil {
-		return ""
-	}
-	grown := change.String()
-	if !strings.HasPrefix(grown, "-") && grown != "0" {
-		return "+" + grown
-	}
-	return grown
 }
