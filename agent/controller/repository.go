@@ -43,7 +43,7 @@ type Repositories struct {
 	Dir string
 	// AllowInsecure allows http:// and file:// URLs.
 	AllowInsecure bool
-	// Moved is called with a Repository that has a new revision.
+	// Moved is called with a Repository that has a new revision, and after a start when it has any.
 	Moved func(types.NamespacedName)
 	// PullRequests says what stands against meeting people on the pull requests of a Repository: empty
 	// if nothing does, and false if nobody is met.

@@ -75,7 +75,7 @@ func news[T client.Object](is func(before, now T) bool) predicate.TypedFuncs[T] 
 }
 
 func newRepository(before, now *v1alpha1.Repository) bool {
-	return before.Generation != now.Generation || before.Status.Revision != now.Status.Revision || asked(before) != asked(now) ||
+	return before.Generation != now.Generation || asked(before) != asked(now) ||
 		before.Status.SyncedRevision != now.Status.SyncedRevision || !now.DeletionTimestamp.IsZero()
 }
 
@@ -99,6 +99,9 @@ func newPromotion(before, now *v1alpha1.Promotion) bool {
 func sameProposal(a, b *v1alpha1.ProposalStatus) bool {
 	return a == b || a != nil && b != nil && a.Commit == b.Commit && slices.Equal(a.Findings, b.Findings)
 }
+
+// RepositoryMoved has a Repository looked at that has something new, or has something at all after a start.
+func (d *Desk) RepositoryMoved(name types.NamespacedName) { d.queue.add(task{repository: name}) }
 
 // looks has a Repository looked at.
 func (d *Desk) looks(_ context.Context, repo *v1alpha1.Repository) []task {

@@ -236,7 +236,6 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	repositories := &controller.Repositories{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, Syncer: syncer,
 		Dir: filepath.Join(f.dir, "repositories"), AllowInsecure: f.allowInsecureGit,
-		Moved: func(name types.NamespacedName) { overlays.RepositoryMoved(name) },
 	}
 	syncer.Elsewhere = overlays
 	overlays.Syncer, overlays.Repositories = syncer, repositories
@@ -247,6 +246,10 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		Planner: pull.Planner{Syncer: syncer, Reader: mgr.GetClient(), Account: syncer.AccountOf},
 	}
 	repositories.PullRequests = desk.Says
+	repositories.Moved = func(name types.NamespacedName) {
+		overlays.RepositoryMoved(name)
+		desk.RepositoryMoved(name)
+	}
 	shares.Add(repositories)
 	shares.Add(overlays)
 	if err := controller.Setup(ctx, mgr, repositories, overlays, f.parallel); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -134,18 +135,23 @@ func staysQuiet(t *testing.T, h *house) {
 		h.record(p, "is written", func(r v1alpha1.PullRequestStatus) bool { return r.Head == p.Head.SHA && r.Base != "" })
 	}
 
-	before := h.settled()
-	h.KillAgent()
-	h.StartAgent("--allow-loopback-checks")
-	h.Eventually("the agent looks", func() (bool, string) { return len(calls(before)) > 0, "it has not asked for anything" })
-	started := h.quiet(before)
-	t.Logf("a start with 5 open pull requests took these calls:\n%s", started)
-	if len(started) > 2 || len(writes(started)) > 0 {
-		t.Errorf("it took %d calls", len(started))
+	for _, lost := range []bool{false, true} { // as with another Pod: what it has comes from the remote again
+		before := h.settled()
+		h.KillAgent()
+		if lost {
+			h.must(os.RemoveAll(h.Dir))
+		}
+		h.StartAgent("--allow-loopback-checks")
+		h.Eventually("the agent looks", func() (bool, string) { return len(calls(before)) > 0, "it has not asked for anything" })
+		started := h.quiet(before)
+		t.Logf("a start with 5 open pull requests took these calls:\n%s", started)
+		if len(started) > 2 || len(writes(started)) > 0 {
+			t.Errorf("it took %d calls", len(started))
+		}
 	}
 
 	for range 3 {
-		before = gitea.Traffic()
+		before := gitea.Traffic()
 		h.look()
 		h.Eventually("the agent looks", func() (bool, string) { return len(calls(before)) > 0, "it has not asked for anything" })
 		if looked := h.quiet(before); len(looked) != 1 {
@@ -154,7 +160,7 @@ func staysQuiet(t *testing.T, h *house) {
 	}
 
 	// The branch moves by what none of them reads.
-	before = gitea.Traffic()
+	before := gitea.Traffic()
 	commit := h.push(h.owner, "main", files{"docs/README.md": "Nobody reads it.\n"})
 	for _, p := range open {
 		h.record(p, "is for the new base", func(r v1alpha1.PullRequestStatus) bool { return r.Base == commit })
