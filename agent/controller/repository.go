@@ -43,7 +43,8 @@ type Repositories struct {
 	Dir string
 	// AllowInsecure allows http:// and file:// URLs.
 	AllowInsecure bool
-	// Moved is called with a Repository that has a new revision, and after a start when it has any.
+	// Moved is called with a Repository of which there is something else to go by than before: a new
+	// revision, any at all after a start, or why there is none.
 	Moved func(types.NamespacedName)
 	// PullRequests says what stands against meeting people on the pull requests of a Repository: empty
 	// if nothing does, and false if nobody is met.

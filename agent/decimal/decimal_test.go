@@ -173,7 +173,7 @@ func FuzzParse(f *testing.F) {
 
 func TestGrowth(t *testing.T) {
 	for _, c := range []struct{ from, to, want string }{
-		{"0.940", "0.941", "+0.001"}, {"0.941", "0.940", "-0.001"}, {"1", "1.0", "0"}, {"", "1", ""}, {"1", "", ""}, {"1", "NaN", ""},
+		{"0", "-1e60", "about -1e+60"}, {"0.940", "0.941", "+0.001"}, {"0.941", "0.940", "-0.001"}, {"1", "1.0", "0"}, {"", "1", ""}, {"1", "", ""}, {"1", "NaN", ""},
 	} {
 		if have := Growth(c.from, c.to); have != c.want {
 			t.Errorf("from %q to %q: %q, want %q", c.from, c.to, have, c.want)

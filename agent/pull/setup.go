@@ -100,7 +100,8 @@ func sameProposal(a, b *v1alpha1.ProposalStatus) bool {
 	return a == b || a != nil && b != nil && a.Commit == b.Commit && slices.Equal(a.Findings, b.Findings)
 }
 
-// RepositoryMoved has a Repository looked at that has something new, or has something at all after a start.
+// RepositoryMoved has a Repository looked at: it has something new, or something at all after a start. Its
+// status would not always tell: after a start it has the revision already.
 func (d *Desk) RepositoryMoved(name types.NamespacedName) { d.queue.add(task{repository: name}) }
 
 // looks has a Repository looked at.
