@@ -16,7 +16,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Overlay{}, &OverlayList{},
 		&Inventory{}, &InventoryList{},
 		&Model{}, &ModelList{},
-		&ModelVersion{}, &ModelVersionList{},
+		&ModelVersion{}, &ModelVersionList{}, &Retraining{}, &RetrainingList{}, &RetrainingRun{}, &RetrainingRunList{}, &Pipeline{}, &PipelineList{},
 		&Promotion{}, &PromotionList{},
 		&PromotionPolicy{}, &PromotionPolicyList{},
 	)
