@@ -501,6 +501,19 @@ type RetrainingStatus struct {
 	// looked at again.
 	// +optional
 	HandledSlot *metav1.Time `json:"handledSlot,omitempty"`
+	// Waiting are slots before it that were missed and are still to be run, one after the other, the
+	// oldest first.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +optional
+	Waiting []metav1.Time `json:"waiting,omitempty"`
+	// ScheduleDigest is that of the schedules, zone, start and end that HandledSlot is of. When they
+	// change, what was due by those before is not run.
+	// +optional
+	ScheduleDigest string `json:"scheduleDigest,omitempty"`
+	// SuspendedSince is when it was first seen to be suspended; slots from then on are missed.
+	// +optional
+	SuspendedSince *metav1.Time `json:"suspendedSince,omitempty"`
 	// Next are the coming slots, with the jitter.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=5
@@ -526,6 +539,23 @@ type RetrainingStatus struct {
 	Data *DataSeen `json:"data,omitempty"`
 	// +optional
 	Definition string `json:"definition,omitempty"`
+	// Metric is what the metric trigger has seen.
+	// +optional
+	Metric *MetricSeen `json:"metric,omitempty"`
+}
+
+// MetricSeen is how a measurement has been.
+type MetricSeen struct {
+	// Value that was measured last.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Value string `json:"value,omitempty"`
+	// Since when it has been out of its bounds without a break; none if it is within them.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// Used is the Since that the last run was started with.
+	// +optional
+	Used *metav1.Time `json:"used,omitempty"`
 }
 
 // DataSeen is what a prefix had in it.
@@ -537,7 +567,7 @@ type DataSeen struct {
 	Newest *metav1.Time `json:"newest,omitempty"`
 	// Since when it is so.
 	Since metav1.Time `json:"since"`
-	// Used is the fingerprint that the last run was started with.
+	// Used is the fingerprint that the last run was started with, or the first that was seen.
 	// +optional
 	Used string `json:"used,omitempty"`
 }
