@@ -15,6 +15,11 @@ const (
 	StageLabel = "sluice.dev/stage"
 	// VersionLabel holds the version that an object of a Model serves, where it serves just one.
 	VersionLabel = "sluice.dev/version"
+
+	// RetrainingLabel holds the name of the Retraining that an object of an engine is a run of, and
+	// RunLabel that of its RetrainingRun.
+	RetrainingLabel = "sluice.dev/retraining"
+	RunLabel        = "sluice.dev/run"
 )
 
 // Annotations that people set.

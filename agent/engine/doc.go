@@ -1,0 +1,2 @@
+// Package engine starts, watches and stops the runs of retrainings.
+package engine
