@@ -1,0 +1,49 @@
+// Package slot decides which runs of a Retraining begin, which slots are skipped, and which runs
+// have to make room.
+//
+// What goes in is [Facts]: the Retraining as it is on record, with what its triggers have seen in
+// its status; its RetrainingRuns; and the time. What comes out is a [Decision]: the runs to create,
+// the slots to record as skipped, each with a reason, the runs to cancel, the status that is to be
+// on record next, and when to look again though nothing happens. The same facts give the same
+// decision, and when it is carried out there is nothing more to decide.
+//
+// # Carrying it out
+//
+// In this order, so that a crash at any point, and two replicas that decide at the same time, make
+// no run twice and lose no slot:
+//
+//  1. Create the RetrainingRuns of Begin and Skipped; one that exists already is as good. Of Skipped,
+//     one that exists and has not begun becomes Skipped. Ask for the end of those in Cancel.
+//  2. Write Status, on the condition that the Retraining is still the one that was decided upon
+//     (its resourceVersion). This is the moment from which the decision holds: if it fails, read
+//     again and decide again.
+//  3. End the runs in Withdraw: records of a decision that never came to hold. Read the
+//     Retraining itself before, not a cache.
+//
+// A run begins only when [MayBegin] says so, which asks for it to be in the status. So what a
+// replica with an old record creates does not begin. An attempt is written down, on the condition
+// that the run is unchanged, before its engine is called: a run without an attempt has not begun,
+// and its slot can still be decided in another way. Runs are pruned as [Expired] says.
+//
+// # Slots
+//
+// A slot is on time if it is the newest that is due, not older than [Grace], and was not due while
+// the Retraining was suspended. All others that are due are missed.
+//
+// concurrencyPolicy is for slots on time, and for triggers, while a run goes on: Forbid skips the
+// slot, while a trigger waits; Allow runs both; Replace cancels what goes on.
+//
+// missed is for missed slots, and for slots on record whose run has not begun, for instance because
+// the engine cannot be reached. Skip records them. Latest keeps the newest, unless a slot on time
+// runs. All keeps the newest missedLimit of them. What is kept waits, on record, until nothing goes
+// on; with Allow, until no other missed slot is being run. So they are run one after the other. A
+// slot on time that comes with them, or while one has not begun, waits behind them with All.
+//
+// Suspend begins nothing; what was asked for by hand meanwhile is recorded as skipped. When the
+// schedules, their zone, start or end change, slots that were due or waited are recorded and not
+// run: the past is never replayed. A clock that is put back makes all wait until it shows again
+// what it had shown; one that is put forward makes slots missed.
+//
+// It does nothing and knows no clock. Its work and memory are bounded, however many slots were
+// missed: at most 10,000 of them are counted.
+package slot

@@ -1,0 +1,56 @@
+package slot
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+)
+
+const defaultHistoryLimit = 10
+
+// Expired are the names of the runs that are no longer kept: of those that ended, and of records of
+// slots that were skipped, all but the newest historyLimit each. What the next decisions may ask for
+// is kept: runs in the status, records of slots that are not handled yet, and the newest run that a
+// trigger started.
+func Expired(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) []string {
+	limit := cmp.Or(int(r.Spec.HistoryLimit), defaultHistoryLimit)
+	newest := slices.Clone(runs)
+	slices.SortStableFunc(newest, func(a, b v1alpha1.RetrainingRun) int {
+		return cmp.Or(endedAt(b).Compare(endedAt(a)), cmp.Compare(b.Name, a.Name))
+	})
+	var expired []string
+	ended, skipped, fired := 0, 0, false
+	for _, run := range newest {
+		if !run.Status.Phase.Ended() || needed(r, run) {
+			continue
+		}
+		count := &ended
+		if run.Status.Phase == v1alpha1.RunSkipped {
+			count = &skipped
+		}
+		*count++
+		if *count > limit && (fired || !triggered(run)) {
+			expired = append(expired, run.Name)
+		}
+		fired = fired || triggered(run)
+	}
+	return expired
+}
+
+func endedAt(run v1alpha1.RetrainingRun) time.Time {
+	if run.Status.EndedAt != nil {
+		return run.Status.EndedAt.Time
+	}
+	return run.CreationTimestamp.Time
+}
+
+// needed tells whether a decision may still ask for a run.
+func needed(r v1alpha1.Retraining, run v1alpha1.RetrainingRun) bool {
+	if slices.Contains(r.Status.Active, run.Name) {
+		return true
+	}
+	handled := r.Status.HandledSlot
+	return ofSlot(run) && (handled == nil || run.Spec.Slot.After(handled.Time))
+}
