@@ -25,6 +25,8 @@ type form struct {
 	read func(Run, fields) State
 	// needs is an object without which one would never begin, and its kind; nil for none.
 	needs func(*unstructured.Unstructured) (agent.Ref, schema.GroupVersionKind)
+	// pods is the label by which the pods of a run have its name; empty where there is none.
+	pods string
 	// stopped is what of the spec makes it stop; nil where it is deleted.
 	stopped map[string]any
 }
@@ -90,6 +92,16 @@ func Build(run Run) (*unstructured.Unstructured, error) {
 	}
 	o.SetOwnerReferences([]metav1.OwnerReference{ownerOf(run)})
 	return o, nil
+}
+
+// Pods selects the pods of a run by a label: those whose logs and termination messages are the run's. It is empty
+// where that is not known.
+func Pods(run Run) string {
+	f, err := formOf(run.Template)
+	if err != nil || f.pods == "" {
+		return ""
+	}
+	return f.pods + "=" + run.Name
 }
 
 // fromTemplate is the content of an object of which a template has the spec.

@@ -12,6 +12,7 @@ var job = form{
 	install: "see whether the API server serves batch/v1",
 	content: func(run Run) (content, error) { return fromTemplate(*run.Template.Job, "job") },
 	read:    readJob,
+	pods:    "batch.kubernetes.io/job-name",
 }
 
 func readJob(_ Run, f fields) State {
@@ -28,6 +29,9 @@ func readJob(_ Run, f fields) State {
 		}
 	case v1alpha1.RunPending:
 		begun(&s, f.object("status"))
+		if c, is := f.condition("FailureTarget"); is { // it is Failed when its pods have ended
+			s.Phase, s.Message = v1alpha1.RunRunning, "it is about to fail: "+c.says()
+		}
 	}
 	return s
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -221,20 +222,27 @@ func wantKind(t *testing.T, err error, kind Kind, words ...string) {
 // refused, what is collected and what is stopped.
 func TestRealCluster(t *testing.T) {
 	h := enter(t)
-	for _, c := range []struct {
-		name string
-		test func(*house)
-	}{
-		{"created once", createdOnce}, {"an answer that is lost", lostAnswer}, {"somebody else's", foreign}, {"an earlier record's", earlier},
-		{"forgotten", forgotten}, {"collected", collected}, {"failed", jobFails}, {"job canceled", jobCanceled}, {"workflow canceled", workflowCanceled},
-		{"refused", refused}, {"without rights", withoutRights}, {"runtime", runtimeMissing}, {"any object", anyObject}, {"API server hangs", serverHangs},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			inner := *h
-			inner.T = t
-			c.test(&inner)
-		})
-	}
+	// The name of another's record is free when the controllers have collected it, which takes most of a minute.
+	t.Run("together", func(t *testing.T) {
+		for _, c := range stories {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				inner := *h
+				inner.T = t
+				c.test(&inner)
+			})
+		}
+	})
+	serverHangs(h)
+}
+
+var stories = []struct {
+	name string
+	test func(*house)
+}{
+	{"created once", createdOnce}, {"an answer that is lost", lostAnswer}, {"somebody else's", foreign}, {"an earlier record's", earlier},
+	{"forgotten", forgotten}, {"collected", collected}, {"failed", jobFails}, {"job canceled", jobCanceled}, {"workflow canceled", workflowCanceled},
+	{"refused", refused}, {"without rights", withoutRights}, {"runtime", runtimeMissing}, {"any object", anyObject},
 }
 
 func createdOnce(h *house) {
@@ -380,6 +388,15 @@ func forgotten(h *house) {
 	}
 }
 
+func podsOf(h *house, run Run) client.ListOption {
+	h.Helper()
+	selector, err := labels.Parse(Pods(run))
+	if err != nil || selector.Empty() {
+		h.Fatal("the pods cannot be told", err)
+	}
+	return client.MatchingLabelsSelector{Selector: selector}
+}
+
 func collected(h *house) {
 	run := h.start(h.record("collected", jobOf("Run")))
 	h.until(run, v1alpha1.RunRunning)
@@ -389,7 +406,7 @@ func collected(h *house) {
 	}
 	h.eventually("the Job and its pods go", func() (bool, string) {
 		var pods corev1.PodList
-		if err := h.client.List(h.Context(), &pods, client.MatchingLabels{"job-name": run.Name}); err != nil {
+		if err := h.client.List(h.Context(), &pods, podsOf(h, run)); err != nil {
 			return false, err.Error()
 		}
 		job := h.object("batch/v1", "Job", run.Name)
@@ -407,6 +424,10 @@ func jobFails(h *house) {
 func jobCanceled(h *house) {
 	run := h.start(h.record("canceled", jobOf("Run")))
 	h.until(run, v1alpha1.RunRunning)
+	var before corev1.PodList
+	if err := h.client.List(h.Context(), &before, podsOf(h, run)); err != nil || len(before.Items) != 1 {
+		h.Fatalf("%d pods: %v", len(before.Items), err)
+	}
 	run.Canceled = true
 	for range 2 {
 		if err := h.engine.Cancel(h.Context(), run); err != nil {
@@ -415,7 +436,7 @@ func jobCanceled(h *house) {
 	}
 	h.until(run, v1alpha1.RunCanceled)
 	var pods corev1.PodList
-	if err := h.client.List(h.Context(), &pods, client.MatchingLabels{"job-name": run.Name}); err != nil {
+	if err := h.client.List(h.Context(), &pods, podsOf(h, run)); err != nil {
 		h.Fatal(err)
 	}
 	if len(pods.Items) != 0 {

@@ -15,6 +15,7 @@ func trainingJob(kind string) form {
 			return fromTemplate(run.Template.TrainingJob.ObjectTemplate, "trainingJob")
 		},
 		read: readTrainingJob,
+		pods: "training.kubeflow.org/job-name",
 	}
 }
 

@@ -19,6 +19,7 @@ var trainJob = form{
 	install: "install Kubeflow Trainer (v2)",
 	content: func(run Run) (content, error) { return fromTemplate(*run.Template.TrainJob, "trainJob") },
 	read:    readTrainJob,
+	pods:    "jobset.sigs.k8s.io/jobset-name",
 	needs:   runtimeOf,
 }
 

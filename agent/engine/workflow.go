@@ -17,6 +17,7 @@ var workflow = form{
 	install: "install Argo Workflows, which is a part of Kubeflow Pipelines",
 	content: buildWorkflow,
 	read:    readWorkflow,
+	pods:    "workflows.argoproj.io/workflow",
 	stopped: map[string]any{"shutdown": "Terminate"},
 }
 
@@ -81,7 +82,7 @@ func readWorkflow(_ Run, f fields) State {
 			s.Step, s.Message = stepOf(cause, f), firstText(cause.text("message"), s.Message)
 		}
 		if f.text("spec", "shutdown") != "" { // by Cancel, or by somebody with argo terminate or stop
-			s.Phase, s.Message = v1alpha1.RunCanceled, f.text("status", "message")
+			s.Phase, s.Step, s.Message = v1alpha1.RunCanceled, "", f.text("status", "message")
 		}
 	}
 	return s
@@ -174,20 +175,29 @@ func (n nodes) cause(root string) fields {
 			}
 		}
 	}
-	var first fields
+	var first, exit fields // of the steps, and of the exit handlers, which fail on top of it or alone
 	for _, id := range namesOf(n) {
 		node := n[id]
-		if !failed(node) || inner(node) || tolerated[id] || strings.HasSuffix(node.text("name"), ".onExit") {
+		if !failed(node) || inner(node) || tolerated[id] {
 			continue
 		}
-		if at := node.time("finishedAt"); first == nil || at.Before(first.time("finishedAt")) {
-			first = node
+		earliest := &first
+		if strings.Contains(node.text("name"), ".onExit") {
+			earliest = &exit
+		}
+		if *earliest == nil || node.time("finishedAt").Before(earliest.time("finishedAt")) {
+			*earliest = node
 		}
 	}
-	if first == nil && failed(blamed) {
+	switch {
+	case first != nil:
+		return first
+	case exit != nil:
+		return exit
+	case failed(blamed):
 		return blamed
 	}
-	return first
+	return nil
 }
 
 func failed(node fields) bool {
