@@ -72,7 +72,7 @@ func (c *Client) call(ctx context.Context, r request, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := c.send(ctx, r, into)
-	return about(err, "Kubeflow Pipelines at %s", printable(c.Address))
+	return about(err, "Kubeflow Pipelines at %s", c.host())
 }
 
 func (c *Client) send(ctx context.Context, r request, into any) error {
@@ -105,6 +105,14 @@ func (c *Client) send(ctx context.Context, r request, into any) error {
 	}
 	defer response.Body.Close()
 	return answer(ctx, response, token, into)
+}
+
+// host names the server in a sentence, and repeats nothing that could be a password.
+func (c *Client) host() string {
+	if u, err := url.Parse(c.Address); err == nil && u.Host != "" {
+		return printable(u.Host)
+	}
+	return "an address that is none"
 }
 
 // base is the address without what could lead elsewhere.
