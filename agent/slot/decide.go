@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,6 +42,8 @@ type deciding struct {
 	// handled is the slot up to which all were decided upon.
 	handled time.Time
 	resumed bool
+	// held are the names of runs that cannot begin yet. Their records, if there are any, stay.
+	held []string
 	Decision
 }
 
@@ -66,6 +69,7 @@ func Decide(f Facts) (Decision, error) {
 	d.request()
 	d.catchUp()
 	d.fire()
+	d.withdraw()
 	d.comes()
 	return d.end(), nil
 }
@@ -165,19 +169,23 @@ func (d *deciding) end() Decision {
 	for _, slot := range d.waiting {
 		d.Status.Waiting = append(d.Status.Waiting, metav1.NewTime(slot))
 	}
-	for name, run := range d.records {
-		if !begun(run) && !run.Status.Phase.Ended() && !slices.Contains(d.going, name) && !d.ends(name) {
-			d.Withdraw = append(d.Withdraw, End{name, "the decision to run it never came to hold, for another one came before"})
-		}
-	}
-	slices.SortFunc(d.Withdraw, func(a, b End) int { return cmp.Compare(a.Name, b.Name) })
 	return d.Decision
 }
 
-// ends tells whether the decision already ends a run.
-func (d *deciding) ends(name string) bool {
-	return slices.ContainsFunc(d.Skipped, func(s Skip) bool { return s.Name == name }) ||
-		slices.ContainsFunc(d.Cancel, func(e End) bool { return e.Name == name })
+// withdraw ends records that no decision that holds has wanted.
+func (d *deciding) withdraw() {
+	wanted := slices.Concat(d.going, d.held)
+	for _, slot := range d.waiting {
+		wanted = append(wanted, d.nameOf(slot))
+	}
+	for _, s := range d.Skipped {
+		wanted = append(wanted, s.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.records)) {
+		if run := d.records[name]; !begun(run) && !run.Status.Phase.Ended() && !slices.Contains(wanted, name) {
+			d.Withdraw = append(d.Withdraw, End{name, "the decision to run it never came to hold, for another one came before"})
+		}
+	}
 }
 
 // run begins a run. Whatever has fired a trigger is used with that.

@@ -141,7 +141,8 @@ func (d *deciding) drop(which func(slot time.Time) bool, why string) {
 func (d *deciding) notBegun() []string {
 	var names []string
 	for _, name := range d.going {
-		if run, there := d.records[name]; there && !begun(run) && ofSlot(run) {
+		ends := slices.ContainsFunc(d.Cancel, func(e End) bool { return e.Name == name })
+		if run, there := d.records[name]; there && !begun(run) && ofSlot(run) && !ends {
 			names = append(names, name)
 		}
 	}
@@ -199,11 +200,21 @@ func (d *deciding) makeRoom(because string) (held string) {
 	case policy == v1alpha1.ForbidConcurrent:
 		return fmt.Sprintf("%s was going on, and concurrencyPolicy is Forbid", d.going[len(d.going)-1])
 	case policy == v1alpha1.ReplaceConcurrent:
-		for _, name := range d.going {
-			d.Cancel = append(d.Cancel, End{name, because + ", and concurrencyPolicy is Replace"})
-		}
+		d.replace(because + ", and concurrencyPolicy is Replace")
 	}
 	return ""
+}
+
+// replace ends what goes on. What was about to begin with this very decision is skipped.
+func (d *deciding) replace(why string) {
+	for _, r := range d.Begin {
+		d.skip(Skip{Name: r.Name, Trigger: r.Trigger.Kind, First: r.Slot, Last: r.Slot, Count: 1, Reason: why})
+		d.going = slices.DeleteFunc(d.going, func(name string) bool { return name == r.Name })
+	}
+	d.Begin = nil
+	for _, name := range d.going {
+		d.Cancel = append(d.Cancel, End{name, why})
+	}
 }
 
 // catchUp runs the next slot that waits, when it is its turn.

@@ -89,6 +89,7 @@ func (d *deciding) request() {
 		return
 	}
 	if held := d.makeRoom("a run was asked for by hand"); held != "" {
+		d.held = append(d.held, run.Name)
 		d.wait("the run that was asked for by hand waits, for %s", held)
 		return
 	}
@@ -111,14 +112,15 @@ func (d *deciding) fire() {
 		return
 	}
 	first := fired[0]
-	if at := d.lastFired().Add(cmp.Or(d.triggers().MinimumInterval.Duration, defaultInterval)); at.After(d.Now) {
-		d.again(at)
-		d.wait("%s; it waits until %s, for triggers start a run every %s at most", first.message, shown(at), cmp.Or(d.triggers().MinimumInterval.Duration, defaultInterval))
-		return
-	}
 	name := RunName(d.Retraining.Name, first.since, first.kind, first.key)
 	if d.decided(name) { // its record is there, and the status of then is lost
 		d.use(&Run{})
+		return
+	}
+	d.held = append(d.held, name) // unless it begins
+	if at := d.lastFired().Add(cmp.Or(d.triggers().MinimumInterval.Duration, defaultInterval)); at.After(d.Now) {
+		d.again(at)
+		d.wait("%s; it waits until %s, for triggers start a run every %s at most", first.message, shown(at), cmp.Or(d.triggers().MinimumInterval.Duration, defaultInterval))
 		return
 	}
 	if len(d.waiting) > 0 && d.concurrency() == v1alpha1.ForbidConcurrent {
