@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -11,8 +12,8 @@ import (
 // that is known of it.
 func object(t v1alpha1.ObjectRun) (form, error) {
 	version, err := schema.ParseGroupVersion(t.APIVersion)
-	if err != nil || version.Version == "" || t.Kind == "" {
-		return form{}, permanentf("spec.run.object: %q with the kind %q is no kind: write apiVersion and kind as in a manifest", words(t.APIVersion), words(t.Kind))
+	if err != nil || version.Version == "" || !aKind.MatchString(t.Kind) || len(t.APIVersion) > 253 {
+		return form{}, permanentf("spec.run.object: %.253q with the kind %.63q is no kind: write apiVersion and kind as in a manifest", t.APIVersion, t.Kind)
 	}
 	if version.Group == "" && t.Kind == "Secret" {
 		return form{}, permanentf("spec.run.object: a Secret runs nothing, and its values would be shown as outputs: take another kind")
@@ -26,6 +27,9 @@ func object(t v1alpha1.ObjectRun) (form, error) {
 		content: buildObject, read: read.state,
 	}, nil
 }
+
+// aKind matches what a kind may be called.
+var aKind = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
 
 // buildObject takes everything of a template but what the agent gives itself.
 func buildObject(run Run) (content, error) {

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/env"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
@@ -22,16 +24,18 @@ const (
 )
 
 // language is CEL with one variable, the object as it is in the cluster. It is another one than that of gates: there
-// every value has a type that is known before, and here none has.
+// every value has a type that is known before, and here none has. There are no regular expressions, of which an object
+// could bring one that takes much memory.
 var language = sync.OnceValue(func() *cel.Env {
-	env, err := cel.NewEnv(
-		cel.Variable("object", cel.DynType), cel.OptionalTypes(),
+	without := &env.LibrarySubset{ExcludeFunctions: []*env.Function{{Name: overloads.Matches}}}
+	made, err := cel.NewCustomEnv(
+		cel.StdLib(cel.StdLibSubset(without)), cel.Variable("object", cel.DynType), cel.OptionalTypes(),
 		cel.ParserExpressionSizeLimit(longestQuestion), cel.ParserRecursionLimit(deepest), cel.ParserErrorRecoveryLimit(1),
 	)
 	if err != nil {
 		panic("the language of objects cannot be made: " + err.Error()) // it depends on nothing
 	}
-	return env
+	return made
 })
 
 // question is an expression over an object.

@@ -178,7 +178,7 @@ func TestCompressedNodes(t *testing.T) {
 		{packed(t, nodes), "0.941", ""},
 		{packed(t, []byte("[")), "", "are no JSON"},
 		{packed(t, nodes)[:40], "", "are damaged"},
-		{packed(t, bytes.Repeat([]byte(" "), mostNodes+1)), "", "more than 16 MiB"},
+		{packed(t, bytes.Repeat([]byte(" "), mostNodes+1)), "", "more than 8 MiB"},
 	} {
 		live := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Succeeded", "compressedNodes": c.packed}}}
 		s := read(Run{}, workflow, live)

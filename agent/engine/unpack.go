@@ -12,7 +12,7 @@ import (
 )
 
 // mostNodes is how many bytes the nodes of a Workflow may have once they are unpacked. Argo packs from about 1 MB.
-const mostNodes = 16 << 20
+const mostNodes = 8 << 20
 
 // unpack reads what Argo has compressed: JSON in gzip in base64.
 func unpack(packed string) (fields, error) {
