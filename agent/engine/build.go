@@ -23,7 +23,8 @@ type form struct {
 	content func(Run) (content, error)
 	// read says what the object of a run says.
 	read func(Run, fields) State
-	// needs is an object without which one would never begin, and its kind; nil for none.
+	// needs is an object without which one would never begin, in the same namespace if it is in one, and its kind;
+	// nil for none.
 	needs func(*unstructured.Unstructured) (agent.Ref, schema.GroupVersionKind)
 	// pods is the label by which the pods of a run have its name; empty where there is none.
 	pods string

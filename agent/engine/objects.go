@@ -62,30 +62,37 @@ func create(ctx context.Context, client dynamic.ResourceInterface, run Run, f fo
 	// A field that the engine does not know is refused. It would be dropped otherwise, and something
 	// else would run than Git says.
 	made, err := client.Create(timed, object, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager, FieldValidation: metav1.FieldValidationStrict})
-	if apierrors.IsAlreadyExists(err) {
-		if made, err = get(ctx, client, f.ref(run)); err == nil && made == nil {
-			return "", &Error{Temporary, fmt.Sprintf("%s came and went while it was created: it is tried again", f.ref(run))}
-		}
-		if err != nil {
-			return "", err
-		}
-		return started(run, f, made)
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return overtaken(ctx, client, run, f)
+	case err != nil:
 		return "", explain(f.ref(run), "create", err)
 	}
 	return string(made.GetUID()), nil
 }
 
+// overtaken looks whose the object is that came while one was to be created.
+func overtaken(ctx context.Context, client dynamic.ResourceInterface, run Run, f form) (string, error) {
+	live, err := get(ctx, client, f.ref(run))
+	switch {
+	case err != nil:
+		return "", err
+	case live == nil:
+		return "", &Error{Temporary, fmt.Sprintf("%s came and went while it was created: it is tried again", f.ref(run))}
+	}
+	return started(run, f, live)
+}
+
 // started is the id of an object that is there, if it is the run's.
 func started(run Run, f form, live *unstructured.Unstructured) (string, error) {
+	id := string(live.GetUID())
+	if run.ID != "" && run.ID != id {
+		return "", gone(run, f)
+	}
 	if err := claim(run, f, live); err != nil {
 		return "", err
 	}
-	if id := string(live.GetUID()); run.ID == "" || run.ID == id {
-		return id, nil
-	}
-	return "", gone(run, f)
+	return id, nil
 }
 
 // prepared refuses to create an object without what it stands on, where its engine would not say so itself.
@@ -104,7 +111,7 @@ func (e Objects) prepared(ctx context.Context, run Run, f form, object *unstruct
 	}
 	var where dynamic.ResourceInterface = client
 	if namespaced {
-		where = client.Namespace(need.Namespace)
+		need.Namespace, where = run.Namespace, client.Namespace(run.Namespace)
 	}
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

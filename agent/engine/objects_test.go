@@ -115,7 +115,9 @@ func TestStartThatIsOvertaken(t *testing.T) {
 
 // TestStartIsNeverASecondTime: whatever is found, a run that has begun is not begun again.
 func TestStartIsNeverASecondTime(t *testing.T) {
-	for _, live := range [][]runtime.Object{nil, {ours("Job", "other")}} {
+	foreign := ours("Job", "foreign")
+	foreign.SetOwnerReferences(nil)
+	for _, live := range [][]runtime.Object{nil, {ours("Job", "other")}, {foreign}} {
 		s := newStage(live...)
 		run := attempt(aJob)
 		run.ID = "7"

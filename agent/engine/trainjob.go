@@ -33,9 +33,6 @@ func runtimeOf(o *unstructured.Unstructured) (agent.Ref, schema.GroupVersionKind
 		Group: cmp.Or(ref.text("apiGroup"), trainer.Group), Version: trainer.Version, Kind: cmp.Or(ref.text("kind"), "ClusterTrainingRuntime"),
 	}
 	runtime := agent.Ref{Group: kind.Group, Kind: kind.Kind, Name: ref.text("name")}
-	if kind.Kind == "TrainingRuntime" {
-		runtime.Namespace = o.GetNamespace()
-	}
 	if kind.Group != trainer.Group { // of somebody else, in a version that is not known
 		runtime.Name = ""
 	}
