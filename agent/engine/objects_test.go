@@ -38,6 +38,7 @@ func newStage(objects ...runtime.Object) stage {
 		{Group: "batch", Version: "v1", Resource: "jobs"}: "JobList", {Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}: "WorkflowList",
 		{Group: "trainer.kubeflow.org", Version: "v1alpha1", Resource: "trainjobs"}:               "TrainJobList",
 		{Group: "trainer.kubeflow.org", Version: "v1alpha1", Resource: "clustertrainingruntimes"}: "ClusterTrainingRuntimeList",
+		{Group: "trainer.kubeflow.org", Version: "v1alpha1", Resource: "trainingruntimes"}:        "TrainingRuntimeList",
 	}
 	return stage{fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds, objects...), map[string]error{}}
 }
@@ -155,6 +156,44 @@ func TestStartAsksForARuntime(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestStartAsksForARuntimeOfTheNamespace(t *testing.T) {
+	template := v1alpha1.RunTemplate{TrainJob: &v1alpha1.ObjectTemplate{Spec: raw(`{"runtimeRef": {"kind": "TrainingRuntime", "name": "ours"}}`)}}
+	elsewhere, here := &unstructured.Unstructured{}, &unstructured.Unstructured{}
+	for o, namespace := range map[*unstructured.Unstructured]string{elsewhere: "shop", here: "fraud"} {
+		o.SetAPIVersion("trainer.kubeflow.org/v1alpha1")
+		o.SetKind("TrainingRuntime")
+		o.SetNamespace(namespace)
+		o.SetName("ours")
+	}
+	_, err := Objects{Cluster: newStage(elsewhere)}.Start(t.Context(), attempt(template))
+	wantKind(t, err, Permanent, "there is no TrainingRuntime.trainer.kubeflow.org/fraud/ours: create it")
+	if _, err := (Objects{Cluster: newStage(here)}).Start(t.Context(), attempt(template)); err != nil {
+		t.Error(err)
+	}
+	template.TrainJob.Spec = raw(`{"runtimeRef": {"apiGroup": "example.com", "kind": "Runtime", "name": "theirs"}}`)
+	if _, err := (Objects{Cluster: newStage()}).Start(t.Context(), attempt(template)); err != nil {
+		t.Errorf("a runtime of somebody else is looked for: %v", err)
+	}
+}
+
+func TestPods(t *testing.T) {
+	for _, c := range []struct {
+		template v1alpha1.RunTemplate
+		want     string
+	}{
+		{aJob, "batch.kubernetes.io/job-name=fraud-1-1"},
+		{aWorkflow, "workflows.argoproj.io/workflow=fraud-1-1"},
+		{aTrainJob, "jobset.sigs.k8s.io/jobset-name=fraud-1-1"},
+		{v1alpha1.RunTemplate{TrainingJob: &v1alpha1.TrainingJobRun{Kind: "TFJob"}}, "training.kubeflow.org/job-name=fraud-1-1"},
+		{v1alpha1.RunTemplate{Experiment: &v1alpha1.ObjectTemplate{}}, ""},
+		{v1alpha1.RunTemplate{}, ""},
+	} {
+		if got := Pods(attempt(c.template)); got != c.want {
+			t.Errorf("pods are selected by %q, want %q", got, c.want)
+		}
 	}
 }
 
