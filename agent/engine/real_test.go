@@ -221,6 +221,9 @@ func wantKind(t *testing.T, err error, kind Kind, words ...string) {
 // TestRealCluster runs against a real API server with its real controllers: what is created once, what is
 // refused, what is collected and what is stopped.
 func TestRealCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a control plane")
+	}
 	h := enter(t)
 	// The name of another's record is free when the controllers have collected it, which takes most of a minute.
 	t.Run("together", func(t *testing.T) {
