@@ -48,7 +48,7 @@ func ParseCalendar(spec v1alpha1.RetrainingSpec, created time.Time) (Calendar, e
 		c.until = spec.EndAt.Time
 	}
 	for _, expression := range spec.Schedules {
-		if err := c.add(expression, spec.TimeZone); err != nil {
+		if err := c.add(expression, zone); err != nil {
 			return Calendar{}, err
 		}
 	}
@@ -59,7 +59,7 @@ func ParseCalendar(spec v1alpha1.RetrainingSpec, created time.Time) (Calendar, e
 	return c, nil
 }
 
-func (c *Calendar) add(expression, zone string) error {
+func (c *Calendar) add(expression string, zone *time.Location) error {
 	if text, is := strings.CutPrefix(expression, everyPrefix); is {
 		every, err := parseEvery(text)
 		if err != nil {
@@ -68,7 +68,7 @@ func (c *Calendar) add(expression, zone string) error {
 		c.every = append(c.every, every)
 		return nil
 	}
-	s, err := Parse(expression, zone)
+	s, err := parseIn(expression, zone)
 	if err != nil {
 		return err
 	}

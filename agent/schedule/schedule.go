@@ -38,6 +38,10 @@ func Parse(expression, zone string) (Schedule, error) {
 	if err != nil {
 		return Schedule{}, err
 	}
+	return parseIn(expression, location)
+}
+
+func parseIn(expression string, location *time.Location) (Schedule, error) {
 	spec, err := parseCron(expression)
 	if err != nil {
 		return Schedule{}, err
