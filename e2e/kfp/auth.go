@@ -84,10 +84,12 @@ func readClaims(token string) (c claims, ok bool) {
 // authorize says whether a user may. Single-user installs let everybody.
 func (s *Server) authorize(user, verb, resource, namespace string) error {
 	switch {
-	case !s.options.MultiUser || s.options.May(user, verb, resource, namespace):
+	case !s.options.MultiUser:
 		return nil
-	case namespace == "":
+	case namespace == "" && resource != "pipelines": // those without a namespace are for all
 		return fail(invalidArgument, "A %s cannot have an empty namespace in multi-user mode", strings.TrimSuffix(resource, "s"))
+	case s.options.May(user, verb, resource, namespace):
+		return nil
 	}
 	return fail(permissionDenied, "User '%s' is not authorized with reason:  (request: &ResourceAttributes{Namespace:%s,Verb:%s,Group:pipelines.kubeflow.org,Version:v1beta1,Resource:%s,})", user, namespace, verb, resource)
 }

@@ -16,7 +16,7 @@ func (c *Client) ReadArtifact(ctx context.Context, run, node, name string) ([]by
 	if err != nil {
 		return nil, err
 	}
-	for what, text := range map[string]string{"node": node, "artifact": name} {
+	for what, text := range map[string]string{"a node": node, "an artifact": name} {
 		if err := checkName(what, text); err != nil {
 			return nil, err
 		}

@@ -25,10 +25,11 @@
 //
 // # Errors
 //
-// All are an *Error with one sentence that says what to do. Temporary tells those apart that may pass
-// without a change in Git: the server cannot be reached, is overloaded or broken, or an administrator has
-// to give it a right or a token. The same failure has the same words. A run that was started may be gone
-// (Forgotten): the server was installed again, or somebody deleted it.
+// All are an *Error with one sentence that says what to do. Temporary tells those apart that may pass by
+// themselves: the server cannot be reached, is overloaded or broken, or the token is not renewed yet. The
+// same failure has the same words. What ends an attempt has to be said by Kubeflow Pipelines itself, and not by a
+// proxy before it. A run that was started may be gone (Forgotten): the server was installed again, or
+// somebody deleted it.
 //
 // # Results
 //

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -53,10 +54,11 @@ type Error struct {
 func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.cause }
 
-// Temporary tells whether the same may go well later without a change in Git.
+// Temporary tells whether the same may go well later though nobody changes anything. So are errors of
+// others, of which nothing is known.
 func Temporary(err error) bool {
 	switch ReasonOf(err) {
-	case Missing, Forgotten, Taken, Invalid:
+	case Forbidden, Missing, Forgotten, Taken, Invalid:
 		return false
 	}
 	return true
@@ -91,9 +93,14 @@ func about(err error, format string, arguments ...any) error {
 	return &named
 }
 
-// refusal is an answer that is no success, in a sentence.
+// refusal is an answer that is no success, in a sentence. What ends an attempt for good has to be said by
+// Kubeflow Pipelines itself: a proxy that has lost its way to it answers 404 too, and the runs are there.
 func refusal(status int, body []byte, token string) *Error {
-	words := saying(wordsOf(body), token)
+	said := wordsOf(body)
+	words := saying(said, token)
+	if status >= 400 && status < 500 && (said == "" || said == "Not Found") && !slices.Contains(proxies, status) {
+		return sayf(Broken, "what answers (%s) does not seem to be Kubeflow Pipelines: see whether a proxy before it works, and correct the address if not", statusText(status))
+	}
 	switch status {
 	case http.StatusUnauthorized:
 		return sayf(Unauthenticated, "it does not know who asks%s: give the agent a projected token of the audience %s, and see whether the server asks for another", words, Audience)
@@ -117,6 +124,9 @@ func refusal(status int, body []byte, token string) *Error {
 	e.unsure = true
 	return e
 }
+
+// proxies are answers of proxies that mean what they say.
+var proxies = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusRequestEntityTooLarge}
 
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
@@ -162,11 +172,14 @@ func saying(words, token string) string {
 }
 
 // printable is a text as one line for people.
-func printable(text string) string {
+func printable(text string) string { return shortened(text, maxWords) }
+
+// shortened is a text as one line of so many characters at most.
+func shortened(text string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range text {
-		if n++; n > maxWords {
+		if n++; n > most {
 			b.WriteRune('…')
 			break
 		}

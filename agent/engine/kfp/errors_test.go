@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-dev/sluice/e2e/kfp"
 )
@@ -24,13 +23,15 @@ func TestFaults(t *testing.T) {
 		want      string
 	}{
 		{"401", kfp.Body(401, `{"code":16,"message":"chain: no","details":[{"code":16,"message":"no `+secret+`"}]}`), Unauthenticated, true, `it does not know who asks, in its words "no ***": give the agent a projected token of the audience pipelines.kubeflow.org`},
-		{"403", kfp.Body(403, `{"code":7,"message":"User 'x' is not authorized","details":[]}`), Forbidden, true, `has no right to it, in its words "User 'x' is not authorized": let a Role for the group pipelines.kubeflow.org`},
-		{"403 of a mesh", kfp.Body(403, "RBAC: access denied"), Forbidden, true, "an AuthorizationPolicy let its pods through"},
+		{"403", kfp.Body(403, `{"code":7,"message":"User 'x' is not authorized","details":[]}`), Forbidden, false, `has no right to it, in its words "User 'x' is not authorized": let a Role for the group pipelines.kubeflow.org`},
+		{"403 of a mesh", kfp.Body(403, "RBAC: access denied"), Forbidden, false, "an AuthorizationPolicy let its pods through"},
 		{"404", kfp.Body(404, `{"code":5,"message":"Pipeline x not found"}`), Missing, false, `it is not there, in its words "Pipeline x not found"`},
 		{"409", kfp.Body(409, `{"code":10,"message":"Invalid pipeline name"}`), Taken, false, `in its words "Invalid pipeline name"`},
 		{"400", kfp.Body(400, `{"error_message":"no\u0007\nline"}`), Invalid, false, `it refuses that (400 Bad Request), in its words "no line"`},
 		{"413", kfp.Status(413), Invalid, false, "make the pipeline smaller"},
-		{"418", kfp.Status(418), Invalid, false, "it refuses that (418 I'm a teapot)"},
+		{"418 of a proxy", kfp.Status(418), Broken, true, "what answers (418 I'm a teapot) does not seem to be Kubeflow Pipelines"},
+		{"404 of a proxy", kfp.Status(404), Broken, true, "what answers (404 Not Found) does not seem to be Kubeflow Pipelines: see whether a proxy before it works"},
+		{"404 of no route", kfp.Body(404, `{"code":5,"message":"Not Found","details":[]}`), Broken, true, "what answers (404 Not Found) does not seem to be Kubeflow Pipelines"},
 		{"429", kfp.Status(429, "Retry-After", "7"), Overloaded, true, "it is overloaded (429 Too Many Requests): it is asked again later"},
 		{"500", kfp.Body(500, `{"code":13,"message":"InternalServerError: deadlock","details":[{"message":"Internal Server Error"}]}`), Broken, true, `it failed (500 Internal Server Error), in its words "InternalServerError: deadlock": see the log of its pod ml-pipeline`},
 		{"502", kfp.Status(502), Broken, true, "it failed (502 Bad Gateway): see the log"},
@@ -48,7 +49,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, kfp.Options{})
 			if c.name == "silent" {
-				w.client.Timeout = 200 * time.Millisecond
+				w.client.Timeout = hanging
 			}
 			w.Misbehave(c.fault)
 			_, err := w.client.FindPipeline(t.Context(), namespace, "echo")
@@ -147,7 +148,7 @@ func TestRights(t *testing.T) {
 	} {
 		w.client.Token = c.token
 		_, err := w.client.Start(t.Context(), order)
-		if ReasonOf(err) != c.reason || !Temporary(err) || !strings.Contains(err.Error(), c.want) {
+		if ReasonOf(err) != c.reason || Temporary(err) != (c.reason == Unauthenticated) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

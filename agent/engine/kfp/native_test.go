@@ -126,7 +126,7 @@ func TestNativeErrors(t *testing.T) {
 		reason    Reason
 		temporary bool
 	}{
-		{"forbidden", apierrors.NewForbidden(versions, "x", errors.New("no")), Forbidden, true},
+		{"forbidden", apierrors.NewForbidden(versions, "x", errors.New("no")), Forbidden, false},
 		{"unauthorized", apierrors.NewUnauthorized("no"), Unauthenticated, true},
 		{"a webhook refuses", apierrors.NewBadRequest("The spec.pipelineName doesn't map to an existing Pipeline object"), Invalid, false},
 		{"a schema refuses", apierrors.NewInvalid(NativeVersion.GroupKind(), "x", nil), Invalid, false},

@@ -62,10 +62,13 @@ func (p Package) Values(texts map[string]string, others json.RawMessage) (map[st
 		}
 	}
 	if len(wrong) > 0 {
-		return nil, sayf(Invalid, "the parameters do not fit the pipeline %s: %s", printable(p.Name), strings.Join(wrong, "; "))
+		return nil, sayf(Invalid, "the parameters do not fit the pipeline %s: %s", printable(p.Name), shortened(strings.Join(wrong, "; "), maxWrong))
 	}
 	return values, nil
 }
+
+// maxWrong bounds what is said to be wrong: it has to fit into a status.
+const maxWrong = 700
 
 // unknown says that a pipeline has no such parameter, and which it has.
 func (p Package) unknown(name string) string {
@@ -169,20 +172,15 @@ func (p Parameter) checkLiterals(value any) error {
 	if err != nil {
 		return err
 	}
+	var known []string
 	for _, literal := range p.Literals {
-		if one, err := canonical(literal); err == nil && bytes.Equal(one, mine) {
+		one, err := canonical(literal)
+		if err == nil && bytes.Equal(one, mine) {
 			return nil
 		}
+		known = append(known, string(literal))
 	}
-	return fmt.Errorf("is %s, and has to be one of %s", shown(value), printable(string(bytes.Join(literals(p.Literals), []byte(", ")))))
-}
-
-func literals(raw []json.RawMessage) [][]byte {
-	var all [][]byte
-	for _, r := range raw {
-		all = append(all, r)
-	}
-	return all
+	return fmt.Errorf("is %s, and has to be one of %s", shown(value), printable(strings.Join(known, ", ")))
 }
 
 // shown is a value for people.

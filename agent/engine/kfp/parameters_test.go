@@ -77,6 +77,13 @@ func TestValuesRefuse(t *testing.T) {
 			t.Errorf("%s: %v", values, err)
 		}
 	}
+	many := map[string]string{"data": ""}
+	for i := range 128 {
+		many[strings.Repeat("x", i+1)] = ""
+	}
+	if _, err := p.Values(many, nil); err == nil || len(err.Error()) > 1000 {
+		t.Errorf("it does not fit into a status: %v", err)
+	}
 	if _, err := small(t, "x").Values(map[string]string{"a": "b"}, nil); err == nil || !strings.Contains(err.Error(), "a is unknown: it has none") {
 		t.Errorf("of none: %v", err)
 	}

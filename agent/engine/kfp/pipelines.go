@@ -57,14 +57,14 @@ func part(what, id string) (string, error) {
 // checkName says what is wrong with a name that the server would say in other words, or answer 500 to.
 func checkName(what, name string) error {
 	if name == "" || len(name) > maxName || strings.ContainsAny(name, "/%?#") || strings.Trim(name, ".") == "" || name != printable(name) {
-		return sayf(Invalid, "%q cannot be the name of a %s: write one of at most %d bytes, without / %% ? #", printable(name), what, maxName)
+		return sayf(Invalid, "%q cannot be the name of %s: write one of at most %d bytes, without / %% ? #", printable(name), what, maxName)
 	}
 	return nil
 }
 
 // FindPipeline finds a pipeline by its name. Without multi-user mode the namespace does not count.
 func (c *Client) FindPipeline(ctx context.Context, namespace, name string) (Pipeline, error) {
-	if err := checkName("pipeline", name); err != nil {
+	if err := checkName("a pipeline", name); err != nil {
 		return Pipeline{}, err
 	}
 	var found apiPipeline

@@ -93,18 +93,22 @@ func TestDeliverWithFaults(t *testing.T) {
 		fault  kfp.Fault
 		gone   bool
 		reason Reason
+		hangs  bool
 	}{
-		{"the answer is lost", kfp.Lost(), true, ""},
-		{"no answer", kfp.Stuck(), true, ""},
-		{"a proxy is impatient", kfp.Gateway(504), true, ""},
-		{"down", kfp.Down(), false, Unreachable},
-		{"overloaded", kfp.Status(429), false, Overloaded},
-		{"broken", kfp.Status(500), false, Broken},
+		{"the answer is lost", kfp.Lost(), true, "", false},
+		{"no answer", kfp.Stuck(), true, "", true},
+		{"a proxy is impatient", kfp.Gateway(504), true, "", false},
+		{"down", kfp.Down(), false, Unreachable, false},
+		{"overloaded", kfp.Status(429), false, Overloaded, false},
+		{"broken", kfp.Status(500), false, Broken, false},
 	} {
 		for _, path := range []string{"/pipelines", "/upload_version"} {
 			t.Run(c.name+path, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t, kfp.Options{})
-				w.client.Timeout = 500 * time.Millisecond
+				if c.hangs {
+					w.client.Timeout = hanging
+				}
 				w.Misbehave(kfp.Only("POST", path, kfp.First(1, c.fault)))
 				v, err := w.client.Deliver(t.Context(), namespace, "echo", small(t, "hello"))
 				if c.gone && err != nil || !c.gone && (ReasonOf(err) != c.reason || !Temporary(err)) {

@@ -1,13 +1,17 @@
 package kfp
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 )
 
 // Order is what is to be run.
@@ -30,48 +34,104 @@ type Order struct {
 	Description string
 }
 
+// Request is what a Retraining says of a run. Its texts are filled in.
+type Request struct {
+	// Name of the run: the same for the same attempt.
+	Name string
+	// Namespace of the Retraining.
+	Namespace string
+	// Run names the pipeline, the version and the experiment.
+	Run v1alpha1.KFPRun
+	// Parameters by their names. Those that are no texts are in Run.
+	Parameters map[string]string
+	// Description for people.
+	Description string
+}
+
 // Start has a run of the name of the order, and makes one if there is none. It can be asked again at any
 // time, by several at once: there is one run of the name that counts.
 func (c *Client) Start(ctx context.Context, o Order) (State, error) {
-	state, err := c.start(ctx, o)
+	state, err := c.start(ctx, o.Name, o.Namespace, o.Experiment, func() (Order, error) { return o, nil })
 	return state, about(err, "the run %s", printable(o.Name))
 }
 
-func (c *Client) start(ctx context.Context, o Order) (State, error) {
-	if err := checkName("run", o.Name); err != nil {
+// Submit is Start for a request. If there is no run of the name, it finds the pipeline and the version, and
+// checks the parameters before anything is started.
+func (c *Client) Submit(ctx context.Context, r Request) (State, error) {
+	namespace := cmp.Or(r.Run.Namespace, r.Namespace)
+	state, err := c.start(ctx, r.Name, namespace, r.Run.Experiment, func() (Order, error) { return c.order(ctx, namespace, r) })
+	return state, about(err, "the run %s", printable(r.Name))
+}
+
+// order is what a request comes to.
+func (c *Client) order(ctx context.Context, namespace string, r Request) (Order, error) {
+	pipeline, err := c.FindPipeline(ctx, namespace, r.Run.Pipeline)
+	if err != nil {
+		return Order{}, err
+	}
+	version, err := c.FindVersion(ctx, pipeline, r.Run.Version)
+	if err != nil {
+		return Order{}, err
+	}
+	pkg, err := c.Describe(ctx, version)
+	if err != nil {
+		return Order{}, err
+	}
+	var others json.RawMessage
+	if r.Run.Values != nil {
+		others = r.Run.Values.Raw
+	}
+	values, err := pkg.Values(r.Parameters, others)
+	return Order{
+		Name: r.Name, Namespace: namespace, Experiment: r.Run.Experiment, Version: version, Parameters: values,
+		PipelineRoot: r.Run.PipelineRoot, ServiceAccount: r.Run.ServiceAccount, Description: r.Description,
+	}, err
+}
+
+// start looks for a run of a name before it asks for the order: what was started goes on, whatever has
+// become of its pipeline since.
+func (c *Client) start(ctx context.Context, name, namespace, experiment string, order func() (Order, error)) (State, error) {
+	if err := checkName("a run", name); err != nil {
 		return State{}, err
 	}
-	experiment, err := c.experiment(ctx, o.Namespace, o.Experiment)
+	id, err := c.experiment(ctx, namespace, experiment)
 	if err != nil {
 		return State{}, err
 	}
-	runs, err := c.runsNamed(ctx, experiment, o.Name)
+	runs, err := c.runsNamed(ctx, id, name)
 	if err != nil {
 		return State{}, err
 	}
 	if len(runs) > 0 {
 		return c.settle(ctx, runs)
 	}
-	made := c.create(ctx, experiment, o)
+	o, err := order()
+	if err != nil {
+		return State{}, err
+	}
+	made := c.create(ctx, id, o)
 	if made != nil && !mayBeDone(made) {
 		return State{}, made
 	}
 	// Another agent may have made one between our look and our run, and the answer may be lost.
-	runs, err = c.runsNamed(ctx, experiment, o.Name)
+	runs, err = c.runsNamed(ctx, id, name)
 	switch {
-	case err == nil && len(runs) > 0:
-		return c.settle(ctx, runs)
-	case made != nil && err == nil:
-		return State{}, c.whyNot(ctx, o.Version, made)
-	case made != nil:
-		return State{}, made
 	case err != nil:
 		return State{}, err
+	case len(runs) > 0:
+		return c.settle(ctx, runs)
+	case made != nil:
+		return State{}, c.whyNot(ctx, o.Version, made)
 	}
 	return State{}, sayf(Broken, "Kubeflow Pipelines has made it and does not list it: it is looked for again later")
 }
 
 func (c *Client) create(ctx context.Context, experiment string, o Order) error {
+	for what, id := range map[string]string{"pipeline": o.Version.PipelineID, "version": o.Version.ID} {
+		if _, err := part(what, id); err != nil {
+			return err // of none, the server would take the newest
+		}
+	}
 	config := map[string]any{}
 	if len(o.Parameters) > 0 {
 		config["parameters"] = o.Parameters
@@ -111,7 +171,7 @@ type apiExperiment struct {
 
 // experiment is the id of an experiment, which is made if it is missing.
 func (c *Client) experiment(ctx context.Context, namespace, name string) (string, error) {
-	if err := checkName("experiment", name); err != nil {
+	if err := checkName("an experiment", name); err != nil {
 		return "", err
 	}
 	id, err := ensure(

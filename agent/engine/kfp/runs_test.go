@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/kfp"
 )
@@ -109,22 +111,26 @@ func TestStartWithFaults(t *testing.T) {
 		// made: the first call finds the run after all.
 		made   bool
 		reason Reason
+		hangs  bool
 	}{
-		{"the answer is lost", kfp.Lost(), true, ""},
-		{"no answer", kfp.Stuck(), true, ""},
-		{"a proxy is impatient", kfp.Gateway(504), true, ""},
-		{"a proxy is overloaded", kfp.Gateway(503), true, ""},
-		{"it fails after all was done", kfp.Gateway(500), true, ""},
-		{"nothing was done", kfp.Silent(), false, Unreachable},
-		{"down", kfp.Down(), false, Unreachable},
-		{"broken", kfp.Status(500), false, Broken},
-		{"too many", kfp.Status(429), false, Overloaded},
+		{"the answer is lost", kfp.Lost(), true, "", false},
+		{"no answer", kfp.Stuck(), true, "", true},
+		{"a proxy is impatient", kfp.Gateway(504), true, "", false},
+		{"a proxy is overloaded", kfp.Gateway(503), true, "", false},
+		{"it fails after all was done", kfp.Gateway(500), true, "", false},
+		{"nothing was done", kfp.Silent(), false, Unreachable, true},
+		{"down", kfp.Down(), false, Unreachable, false},
+		{"broken", kfp.Status(500), false, Broken, false},
+		{"too many", kfp.Status(429), false, Overloaded, false},
 	} {
 		for _, path := range []string{"/runs", "/experiments"} {
 			t.Run(c.name+path, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t, kfp.Options{})
 				order := w.order(t, "r")
-				w.client.Timeout = 500 * time.Millisecond
+				if c.hangs {
+					w.client.Timeout = hanging
+				}
 				w.Misbehave(kfp.Only("POST", path, kfp.First(1, c.fault)))
 				run, err := w.client.Start(t.Context(), order)
 				if c.made && err != nil || !c.made && (ReasonOf(err) != c.reason || !Temporary(err) || len(w.Made("r")) != 0) {
@@ -328,6 +334,79 @@ func TestStartOfWhatWasDeleted(t *testing.T) {
 	}
 }
 
+// What a Retraining says is found and checked before anything is started, and only then.
+func TestSubmit(t *testing.T) {
+	w := newWorld(t, kfp.Options{})
+	p := trainPackage(t)
+	v, err := w.client.Deliver(t.Context(), namespace, "train", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := Request{Name: "r", Namespace: namespace, Parameters: map[string]string{"rows": "7"},
+		Run: v1alpha1.KFPRun{Pipeline: "train", Experiment: "fraud", Values: &apiextensionsv1.JSON{Raw: []byte(`{"rate":0.5}`)}}}
+	for _, c := range []struct {
+		name   string
+		edit   func(*Request)
+		reason Reason
+		want   string
+	}{
+		{"a parameter is missing", func(*Request) {}, Invalid, "the run r: the parameters do not fit the pipeline fraud-train: data is missing, and has no default"},
+		{"of another type", func(r *Request) { r.Parameters = map[string]string{"rows": "x", "data": ""} }, Invalid, "rows has to be a whole number"},
+		{"another pipeline", func(r *Request) { r.Run.Pipeline = "trane" }, Missing, "the run r: the pipeline trane of namespace fraud: "},
+		{"another namespace", func(r *Request) { r.Run.Namespace = "other" }, Missing, "the pipeline train of namespace other: "},
+		{"another version", func(r *Request) { r.Run.Version = "v7" }, Missing, "has no version v7"},
+		{"no experiment", func(r *Request) { r.Run.Experiment = "" }, Invalid, "cannot be the name of an experiment"},
+	} {
+		wrong := request
+		c.edit(&wrong)
+		if _, err := w.client.Submit(t.Context(), wrong); ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if made := w.Made("r"); len(made) != 0 {
+		t.Fatalf("%v were made", made)
+	}
+	request.Parameters["data"], request.Run.Version = "s3://x", v.Name
+	run, err := w.client.Submit(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have := fmt.Sprint(w.Run(w.counts(t, "r")).Parameters()); have != "map[data:s3://x rate:0.5 rows:7]" {
+		t.Error(have)
+	}
+	if _, err := w.client.Prune(t.Context(), Pipeline{ID: v.PipelineID}, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	request.Parameters = nil
+	if again, err := w.client.Submit(t.Context(), request); err != nil || again != run {
+		t.Errorf("what was started does not go on: %+v and %v", again, err)
+	}
+	if _, err := w.client.Start(t.Context(), Order{Name: "r3", Namespace: namespace, Experiment: "e"}); ReasonOf(err) != Invalid {
+		t.Errorf("of no version: %v", err)
+	}
+}
+
+// A proxy that has lost its way to the server answers 404 as well. The run is not forgotten for that.
+func TestNotForgotten(t *testing.T) {
+	w := newWorld(t, kfp.Options{})
+	order := w.order(t, "r")
+	run := w.started(t, "r")
+	w.Misbehave(kfp.Status(404))
+	if _, err := w.client.State(t.Context(), run.ID, false); !Temporary(err) {
+		t.Error(err)
+	}
+	if _, err := w.client.Start(t.Context(), order); !Temporary(err) {
+		t.Error(err)
+	}
+	if err := w.client.Cancel(t.Context(), run.ID); err == nil || !Temporary(err) {
+		t.Error(err)
+	}
+	w.Misbehave(nil)
+	if s, err := w.client.Start(t.Context(), order); err != nil || s != run {
+		t.Errorf("%+v and %v", s, err)
+	}
+}
+
 func TestForgotten(t *testing.T) {
 	w := newWorld(t, kfp.Options{})
 	order := w.order(t, "r")
@@ -382,7 +461,7 @@ func TestPhases(t *testing.T) {
 	phase(id, false, v1alpha1.RunRunning, "Kubeflow Pipelines says that it is DREAMING, which this agent does not know")
 	w.clock.turn(time.Minute)
 	w.Run(id).Succeed()
-	if s := phase(id, false, v1alpha1.RunSucceeded, ""); !s.EndedAt.Equal(w.clock.now()) || s.EndedAt.Sub(s.CreatedAt) != time.Minute {
+	if s := phase(id, false, v1alpha1.RunSucceeded, ""); !s.EndedAt.Equal(w.clock.now()) || s.EndedAt.Sub(s.StartedAt) != time.Minute || !s.StartedAt.Equal(s.CreatedAt) {
 		t.Errorf("from %v to %v", s.CreatedAt, s.EndedAt)
 	}
 
@@ -436,15 +515,18 @@ func TestCancelWithFaults(t *testing.T) {
 		name   string
 		fault  kfp.Fault
 		reason Reason
+		hangs  bool
 	}{
-		{"the answer is lost", kfp.Lost(), ""},
-		{"no answer", kfp.Stuck(), ""},
-		{"a proxy is impatient", kfp.Gateway(504), ""},
-		{"down", kfp.Down(), Unreachable},
-		{"broken", kfp.Status(500), Broken},
+		{"the answer is lost", kfp.Lost(), "", false},
+		{"no answer", kfp.Stuck(), "", true},
+		{"a proxy is impatient", kfp.Gateway(504), "", false},
+		{"down", kfp.Down(), Unreachable, false},
+		{"broken", kfp.Status(500), Broken, false},
 	} {
 		w := newWorld(t, kfp.Options{})
-		w.client.Timeout = 500 * time.Millisecond
+		if c.hangs {
+			w.client.Timeout = hanging
+		}
 		id := w.started(t, "r").ID
 		w.Misbehave(kfp.Only("POST", ":terminate", kfp.First(1, c.fault)))
 		if err := w.client.Cancel(t.Context(), id); ReasonOf(err) != c.reason {

@@ -22,8 +22,8 @@ type State struct {
 	Message string
 	// Note says what was odd about it, and what was done: there was more than one of the name.
 	Note string
-	// CreatedAt and EndedAt are times of the server, in whole seconds. One that has not ended has none.
-	CreatedAt, EndedAt time.Time
+	// CreatedAt, StartedAt and EndedAt are times of the server, in whole seconds; zero where it says none.
+	CreatedAt, StartedAt, EndedAt time.Time
 	// URL of the page for people, if their address is known.
 	URL string
 }
@@ -55,6 +55,7 @@ type apiTask struct {
 }
 
 type apiChange struct {
+	At    time.Time  `json:"update_time"`
 	State string     `json:"state"`
 	Error *apiStatus `json:"error"`
 }
@@ -89,7 +90,7 @@ func (c *Client) stateOf(r apiRun, canceled bool) (State, error) {
 	if r.State == "" && r.Error.message() != "" {
 		return State{}, sayf(Broken, "Kubeflow Pipelines cannot read it%s: see the log of its pod ml-pipeline", saying(r.Error.Message, ""))
 	}
-	s := State{ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}
+	s := State{ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt, StartedAt: startedAt(r.History)}
 	if c.UI != "" {
 		s.URL = strings.TrimSuffix(c.UI, "/") + "/#/runs/details/" + url.PathEscape(r.ID)
 	}
@@ -101,6 +102,16 @@ func (c *Client) stateOf(r apiRun, canceled bool) (State, error) {
 		s.Step, s.Message = failureOf(r)
 	}
 	return s, nil
+}
+
+// startedAt is when a run was running first.
+func startedAt(history []apiChange) time.Time {
+	for _, c := range history {
+		if c.State == "RUNNING" {
+			return c.At
+		}
+	}
+	return time.Time{}
 }
 
 // phaseOf says what a state of Kubeflow Pipelines means.

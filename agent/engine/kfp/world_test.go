@@ -13,6 +13,9 @@ const (
 	account   = "system:serviceaccount:fraud:trainer"
 )
 
+// hanging is how long a client waits for an answer that never comes. Other clients wait as they always do.
+const hanging = time.Second
+
 // clock stands still unless it is turned.
 type clock struct {
 	mu sync.Mutex
