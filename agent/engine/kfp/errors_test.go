@@ -2,11 +2,17 @@ package kfp
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sluice-dev/sluice/e2e/kfp"
@@ -109,6 +115,49 @@ func TestAddresses(t *testing.T) {
 		if err := admit(netip.MustParseAddr(address).Unmap(), false); (err == nil) != open {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// Why there is no answer, and whether it may have been done all the same.
+func TestUnreached(t *testing.T) {
+	at := func(err error) error {
+		return &url.Error{Op: "Post", URL: "http://ml-pipeline/?secret", Err: &net.OpError{Op: "dial", Err: err}}
+	}
+	for _, c := range []struct {
+		err    error
+		want   string
+		unsure bool
+	}{
+		{at(&net.DNSError{Name: "ml-pipeline.kubeflow", IsNotFound: true}), "there is no host of that name", false},
+		{at(&net.DNSError{Name: "ml-pipeline.kubeflow", IsTimeout: true}), "the name of the host cannot be looked up", false},
+		{at(syscall.ECONNREFUSED), "nothing listens there", false},
+		{at(syscall.ECONNRESET), "the connection broke off", true},
+		{at(io.ErrUnexpectedEOF), "the connection broke off", true},
+		{at(os.ErrDeadlineExceeded), "it does not answer in time", true},
+		{at(x509.UnknownAuthorityError{}), "its certificate is not to be trusted", false},
+		{at(x509.CertificateInvalidError{Reason: x509.Expired}), "its certificate is not to be trusted", false},
+		{&url.Error{Op: "Post", URL: "http://ml-pipeline/?secret", Err: errors.New("something\nnew")}, "it cannot be asked: something new; see whether it is up", true},
+	} {
+		message, unsure := unreached(c.err)
+		if !strings.HasPrefix(message, c.want) || unsure != c.unsure || strings.Contains(message, "secret") {
+			t.Errorf("%v: %s, unsure %t", c.err, message, unsure)
+		}
+	}
+}
+
+// An answer that breaks off in its middle is none.
+func TestHalfAnAnswer(t *testing.T) {
+	w := newWorld(t, kfp.Options{})
+	order := w.order(t, "r")
+	w.Misbehave(kfp.Only("POST", "/runs", func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Length", "1000000")
+			next.ServeHTTP(rw, r)
+		})
+	}))
+	run, err := w.client.Start(t.Context(), order)
+	if err != nil || run.ID != w.counts(t, "r") {
+		t.Errorf("%+v and %v", run, err)
 	}
 }
 

@@ -116,6 +116,7 @@ func TestReadPackageRefuses(t *testing.T) {
 		{"binary", "\x00\x01\x02", "the package is no YAML"},
 		{"a field twice", "a: 1\na: 2\n", "the package is no YAML"},
 		{"a bomb", bomb, "the package is no YAML"},
+		{"large when it is unfolded", "a: &a " + strings.Repeat("x", maxPackage/2) + "\nb: [" + strings.Repeat("*a, ", 9) + "]\n", "more than 16 MiB when its aliases are written out"},
 		{"a list", "[1, 2]", "the package is no IR of KFP v2: the document is a array there"},
 		{"a text", "hello", "the package is no IR of KFP v2: the document is a string there"},
 		{"three documents", smallest("x") + "\n---\na: 1\n---\nb: 2\n", "the package has 3 documents"},
