@@ -28,7 +28,7 @@ func TestManyYearsMissed(t *testing.T) {
 	if len(d.Status.Waiting) != 999 || len(d.Begin) != 1 || len(d.Skipped) != 2 || d.Status.Missed != mostCounted+1 {
 		t.Errorf("%d wait, %d begin, %d are skipped, %d missed", len(d.Status.Waiting), len(d.Begin), len(d.Skipped), d.Status.Missed)
 	}
-	const want = "more than 10000 slots from 2026-11-25 03:01 UTC to 2056-11-24 10:49 UTC were not run: it went by, and at most 1000 such slots are run (missedLimit)"
+	const want = "more than 10000 slots from 2026-11-25 03:01 UTC to 2056-11-24 10:49 UTC were not run: not seen in time, and of those at most 1000 are run (missedLimit)"
 	if got := d.Skipped[0].Message(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -108,8 +108,8 @@ func TestDecisionSays(t *testing.T) {
 	f.Retraining.Spec.ConcurrencyPolicy = replace
 	resumed("03:30")(&f.Retraining)
 	f.Retraining.Spec.StartingDeadline.Duration = 90 * time.Minute
-	const wantResumed = "skip fraud-20261125-0400 (Missed): the slot 2026-11-25 04:00 UTC was not run: it could not begin within the startingDeadline of 1h30m0s\n" +
-		"skip fraud-20261125-0500 (Missed): the slot 2026-11-25 05:00 UTC was not run: it went by while the Retraining was suspended, and so did a later one; missed is Latest"
+	const wantResumed = "skip fraud-20261125-0400 (Missed): the slot 2026-11-25 04:00 UTC was not run: the startingDeadline of 1h30m0s was over\n" +
+		"skip fraud-20261125-0500 (Missed): the slot 2026-11-25 05:00 UTC was not run: the Retraining was suspended, and missed is Latest: only the last is run"
 	if got := decide(t, f).String(); got != wantResumed {
 		t.Errorf("got\n%s\nwant\n%s", got, wantResumed)
 	}

@@ -62,7 +62,7 @@ func Decide(f Facts) (Decision, error) {
 	}
 	d.resume()
 	onTime, missed := d.due()
-	d.expire()
+	d.giveUp()
 	d.keep(missed)
 	d.overtake(onTime)
 	d.place(onTime, missed)
@@ -143,7 +143,7 @@ func (d *deciding) retime() {
 // suspend begins nothing.
 func (d *deciding) suspend() {
 	if d.Status.SuspendedSince == nil {
-		d.Status.SuspendedSince = new(metav1.NewTime(d.Now))
+		d.Status.SuspendedSince = new(metav1.NewTime(d.second()))
 	}
 	d.Status.Next = nil
 	if !d.requested() {
@@ -153,7 +153,7 @@ func (d *deciding) suspend() {
 	d.Status.LastHandledReconcileAt = d.Request.Value
 	if !d.decided(run.Name) {
 		d.skip(Skip{Name: run.Name, Trigger: v1alpha1.TriggerManual, First: run.Slot, Last: run.Slot, Count: 1,
-			Reason: "it was asked for while the Retraining was suspended; resume it and ask again"})
+			Reason: "asked for while the Retraining was suspended; resume it and ask again"})
 	}
 }
 
@@ -209,7 +209,12 @@ func (d *deciding) nameOf(slot time.Time) string {
 }
 
 func (d *deciding) skip(s Skip) {
-	s.Name = cmp.Or(s.Name, d.nameOf(s.Last))
+	if s.Name == "" && s.Count == 1 {
+		s.Name = d.nameOf(s.Last)
+	}
+	if s.Name == "" {
+		s.Name = spanName(d.Retraining.Name, s)
+	}
 	d.Skipped = append(d.Skipped, s)
 	if s.Missed {
 		d.Status.Missed += int64(s.Count)

@@ -66,7 +66,8 @@ type Run struct {
 
 // Skip is a RetrainingRun to create as Skipped: the record of slots of which nothing is run.
 type Skip struct {
-	// Name of the record: that of the last of the slots.
+	// Name of the record: that of the run of the slot. Of several slots it tells which, and why, so
+	// that no such record takes the place of another.
 	Name    string
 	Trigger v1alpha1.TriggerKind
 	// First and Last of the slots, and how many there are: at least as many, if More is set. Where the

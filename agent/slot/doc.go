@@ -12,8 +12,10 @@
 // In this order, so that a crash at any point, and two replicas that decide at the same time, make
 // no run twice and lose no slot:
 //
-//  1. Create the RetrainingRuns of Begin and Skipped; one that exists already is as good. Of Skipped,
-//     one that exists and has not begun becomes Skipped. Ask for the end of those in Cancel.
+//  1. Create the RetrainingRuns of Begin and Skipped. One that exists and was among Runs is as good;
+//     of Skipped, it becomes Skipped if it has not begun. One that exists and was not among Runs
+//     shows that the facts are old: read again and decide again. Ask for the end of those in Cancel;
+//     what has not begun ends at once.
 //  2. Write Status, on the condition that the Retraining is still the one that was decided upon
 //     (its resourceVersion). This is the moment from which the decision holds: if it fails, read
 //     again and decide again.

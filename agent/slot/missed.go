@@ -35,8 +35,8 @@ func (d *deciding) tooLate(slot time.Time) bool {
 	return deadline > 0 && !slot.After(d.Now.Add(-d.jitter-deadline))
 }
 
-// expire ends what has waited for too long, and records that have not begun in time.
-func (d *deciding) expire() {
+// giveUp ends what has waited for too long, and records that have not begun in time.
+func (d *deciding) giveUp() {
 	why := d.whyTooLate()
 	var gone []time.Time
 	d.waiting = slices.DeleteFunc(d.waiting, func(slot time.Time) bool {
@@ -50,12 +50,12 @@ func (d *deciding) expire() {
 	d.drop(d.tooLate, why)
 	if d.missed() == v1alpha1.MissedSkip {
 		d.drop(func(slot time.Time) bool { return d.Now.Add(-d.jitter).Sub(slot) > Grace },
-			fmt.Sprintf("its engine could not begin with it within %s, and missed is Skip", Grace))
+			fmt.Sprintf("not begun within %s, and missed is Skip", Grace))
 	}
 }
 
 func (d *deciding) whyTooLate() string {
-	return fmt.Sprintf("it could not begin within the startingDeadline of %s", d.spec.StartingDeadline.Duration)
+	return fmt.Sprintf("the startingDeadline of %s was over", d.spec.StartingDeadline.Duration)
 }
 
 // keep lets those of the missed slots wait that are to be run, and records the others.
@@ -88,9 +88,9 @@ func (d *deciding) keep(missed span) {
 
 // limit is how many missed slots may wait, and why the others are not run.
 func (d *deciding) limit() (int, string) {
-	how := "it went by"
+	how := "not seen in time"
 	if d.resumed {
-		how = "it went by while the Retraining was suspended"
+		how = "the Retraining was suspended"
 	}
 	switch d.missed() {
 	case v1alpha1.MissedSkip:
@@ -100,9 +100,9 @@ func (d *deciding) limit() (int, string) {
 		if limit <= 0 {
 			limit = defaultMissedLimit
 		}
-		return limit, fmt.Sprintf("%s, and at most %d such slots are run (missedLimit)", how, limit)
+		return limit, fmt.Sprintf("%s, and of those at most %d are run (missedLimit)", how, limit)
 	}
-	return 1, how + ", and so did a later one; missed is Latest"
+	return 1, how + ", and missed is Latest: only the last is run"
 }
 
 // trim lets no more slots wait than the limit, the newest.
@@ -123,7 +123,7 @@ func (d *deciding) overtake(onTime time.Time) {
 		newest = d.waiting[len(d.waiting)-1]
 	}
 	if !newest.IsZero() {
-		d.drop(newest.After, fmt.Sprintf("it had not begun when the slot %s came, and missed is %s", shown(newest), d.missed()))
+		d.drop(newest.After, fmt.Sprintf("not begun when the slot %s came, and missed is %s", shown(newest), d.missed()))
 	}
 }
 

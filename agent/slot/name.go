@@ -24,6 +24,12 @@ func RunName(retraining string, slot time.Time, trigger v1alpha1.TriggerKind, ke
 	return joined(fit(retraining, longestName-1-len(end)), end)
 }
 
+// spanName is the name of the record of several slots.
+func spanName(retraining string, s Skip) string {
+	end := joined(stamp(s.Last), "missed", hashed(s.Message())[:8])
+	return joined(fit(retraining, longestName-1-len(end)), end)
+}
+
 // AttemptName is the name that the engine's run of an attempt has, for an engine that allows names
 // of so many characters: at least 20. It begins with a letter, as Katib and JobSet ask for.
 func AttemptName(run string, attempt int32, longest int) string {

@@ -63,7 +63,8 @@ type RetrainingSpec struct {
 
 	// Missed says what becomes of slots that went by while the agent was not running, the Retraining was
 	// suspended, or the engine could not be reached: Skip records them, Latest runs the last of them,
-	// All runs each, one after the other, at most missedLimit of them, the newest. Default Latest.
+	// All runs each, one after the other, at most missedLimit of them, the newest. The newest slot is on
+	// time for five minutes. Default Latest.
 	// +kubebuilder:validation:Enum=Skip;Latest;All
 	// +kubebuilder:default=Latest
 	// +optional
