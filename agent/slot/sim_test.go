@@ -383,8 +383,8 @@ func TestYears(t *testing.T) {
 
 // settles lets everything come to its end: what was decided upon has begun or ended then.
 func (w *world) settles(r *replica) {
-	w.engineDown, w.retraining.Spec.Suspend, w.request = false, false, Request{}
-	w.retraining.Spec.EndAt = new(metav1.NewTime(w.now.Add(-time.Second)))
+	w.engineDown, w.retraining.Spec.Suspend = false, false
+	w.retraining.Spec.Schedules = nil
 	w.version++
 	r.skew = 0
 	for range 2000 {
@@ -404,5 +404,11 @@ func (w *world) settles(r *replica) {
 	}
 	if waiting := w.retraining.Status.Waiting; len(waiting) > 0 {
 		w.Errorf("%v still wait", waiting)
+	}
+	if data := w.retraining.Status.Data; data.Used != data.Fingerprint {
+		w.Errorf("the data became %s, and the last run was with %s", data.Fingerprint, data.Used)
+	}
+	if answered := w.retraining.Status.LastHandledReconcileAt; answered != w.request.Value {
+		w.Errorf("asked for at %s, answered %s", w.request.Value, answered)
 	}
 }
