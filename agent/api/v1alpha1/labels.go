@@ -60,3 +60,10 @@ const Finalizer = "sluice.dev/finalizer"
 
 // FieldManager is the name under which the agent owns fields.
 const FieldManager = "sluice"
+
+// ParametersAnnotation on a Retraining has the parameters, as a JSON object of texts, of the run that the
+// annotation reconcile.fluxcd.io/requestedAt asks for: `sluice retrain run` sets both at once.
+const ParametersAnnotation = "sluice.dev/run-parameters"
+
+// CancelAnnotation on a RetrainingRun has it canceled; its value is the reason.
+const CancelAnnotation = "sluice.dev/cancel"

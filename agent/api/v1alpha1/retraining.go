@@ -477,6 +477,12 @@ type ResultProposal struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +required
 	Path string `json:"path"`
+	// Branch to which the commit is pushed, such as main, without anybody being asked: the agent's account
+	// for Git has to be allowed to. Default: a branch of its own, sluice/retrain/<model>-<version>, of which
+	// a pull request is opened where the Repository has spec.pullRequests.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Branch string `json:"branch,omitempty"`
 	// Stage of the Model whose version is set too. Default: none.
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
@@ -524,17 +530,27 @@ type RetrainingStatus struct {
 	// +listType=atomic
 	// +optional
 	Active []string `json:"active,omitempty"`
-	// LastRun is the newest that ended, and LastSuccess the time of the newest that succeeded.
+	// LastRun is the run that ended last, at LastEnded, with LastResult: Succeeded, Failed or Canceled.
 	// +optional
 	LastRun string `json:"lastRun,omitempty"`
 	// +optional
+	LastEnded *metav1.Time `json:"lastEnded,omitempty"`
+	// +optional
+	LastResult RunPhase `json:"lastResult,omitempty"`
+	// LastSuccess is when the newest run that succeeded ended, and LastSuccessSlot what it was for.
+	// +optional
 	LastSuccess *metav1.Time `json:"lastSuccess,omitempty"`
+	// +optional
+	LastSuccessSlot *metav1.Time `json:"lastSuccessSlot,omitempty"`
 	// Streak counts runs in a row with the same end: positive if they succeeded, negative if they failed.
 	// +optional
 	Streak int32 `json:"streak,omitempty"`
-	// Missed counts slots that were missed for good since the creation.
+	// Missed counts slots that were missed for good since the creation, and LastMissed is the newest
+	// of them.
 	// +optional
 	Missed int64 `json:"missed,omitempty"`
+	// +optional
+	LastMissed *metav1.Time `json:"lastMissed,omitempty"`
 	// Data is what the data trigger has seen, and Definition the digest of the pipeline's definition.
 	// +optional
 	Data *DataSeen `json:"data,omitempty"`

@@ -17,17 +17,56 @@ type RetrainingRunSpec struct {
 	// Trigger is what started it.
 	// +required
 	Trigger RunTrigger `json:"trigger"`
-	// Run is what is run, as the Retraining had it, and Parameters with all values filled in.
-	// +required
-	Run RunTemplate `json:"run"`
+	// Model that is retrained.
+	// +optional
+	Model string `json:"model,omitempty"`
+	// Run is what is run, as the Retraining had it: its texts are templates.
+	// +optional
+	Run *RunTemplate `json:"run,omitempty"`
+	// Result says where the result is found and what becomes of it, as the Retraining had it.
+	// +optional
+	Result *ResultSpec `json:"result,omitempty"`
+	// Parameters that were given by hand; they go before those of Run.
+	// +kubebuilder:validation:MaxProperties=128
 	// +optional
 	Parameters map[string]string `json:"parameters,omitempty"`
+	// Values are what templates are filled with, as it was when the run was decided upon.
+	// +optional
+	Values RunValues `json:"values,omitzero"`
+}
+
+// RunValues are what the templates of a run are filled with, besides its name, its slot and the number of
+// the attempt.
+type RunValues struct {
+	// TimeZone in which times are shown.
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
+	// LastSuccess is the slot of the newest run that had succeeded.
+	// +optional
+	LastSuccess *metav1.Time `json:"lastSuccess,omitempty"`
+	// Versions that served, by the stages of the Model.
+	// +optional
+	Versions map[string]string `json:"versions,omitempty"`
+	// Data that the data trigger had seen; none where there is no such trigger.
+	// +optional
+	Data *RunData `json:"data,omitempty"`
 	// Revision of Git that the Retraining had.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// Fingerprint of the data, where there is a data trigger.
+	// Pipeline is the version of the Pipeline in Kubeflow Pipelines that the run is pinned to.
 	// +optional
-	Fingerprint string `json:"fingerprint,omitempty"`
+	Pipeline string `json:"pipeline,omitempty"`
+}
+
+// RunData is what a prefix of an object store had in it.
+type RunData struct {
+	// Fingerprint over names, sizes and ETags.
+	Fingerprint string `json:"fingerprint"`
+	// Count of objects, and the time of the Newest.
+	// +optional
+	Count int64 `json:"count,omitempty"`
+	// +optional
+	Newest *metav1.Time `json:"newest,omitempty"`
 }
 
 // RunTrigger is what started a run.
@@ -107,6 +146,13 @@ type RunAttempt struct {
 	// URL of a page about it.
 	// +optional
 	URL string `json:"url,omitempty"`
+	// Parameters with which it was started.
+	// +optional
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// Stopping says why it is being stopped: it is on record before the engine is asked to.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Stopping string `json:"stopping,omitempty"`
 }
 
 // RunResult is what a run has made.
@@ -148,6 +194,10 @@ type RetrainingRunStatus struct {
 	// +kubebuilder:validation:MaxItems=17
 	// +optional
 	Attempts []RunAttempt `json:"attempts,omitempty"`
+	// Canceling says why the run is to end without a result.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Canceling string `json:"canceling,omitempty"`
 	// NextAttemptAt is when the next attempt begins.
 	// +optional
 	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
