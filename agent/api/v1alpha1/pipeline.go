@@ -100,6 +100,9 @@ type PipelineStatus struct {
 	// Revision of Git that it came with.
 	// +optional
 	Revision string `json:"revision,omitempty"`
+	// DeliveredAt is when the version was delivered first.
+	// +optional
+	DeliveredAt *metav1.Time `json:"deliveredAt,omitempty"`
 }
 
 // Pipeline is a compiled pipeline, delivered to Kubeflow Pipelines on commit.

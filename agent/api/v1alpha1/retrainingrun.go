@@ -53,9 +53,6 @@ type RunValues struct {
 	// Revision of Git that the Retraining had.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// Pipeline is the version of the Pipeline in Kubeflow Pipelines that the run is pinned to.
-	// +optional
-	Pipeline string `json:"pipeline,omitempty"`
 }
 
 // RunData is what a prefix of an object store had in it.
@@ -146,6 +143,10 @@ type RunAttempt struct {
 	// URL of a page about it.
 	// +optional
 	URL string `json:"url,omitempty"`
+	// Pipeline is the version that a Pipeline had in Kubeflow Pipelines when the run began: each attempt is of
+	// the same.
+	// +optional
+	Pipeline string `json:"pipeline,omitempty"`
 	// Parameters with which it was started.
 	// +optional
 	Parameters map[string]string `json:"parameters,omitempty"`
@@ -157,15 +158,16 @@ type RunAttempt struct {
 
 // RunResult is what a run has made.
 type RunResult struct {
-	// Version of the ModelVersion.
+	// Version of the model.
 	// +optional
 	Version string `json:"version,omitempty"`
-	// Artifact that was made.
+	// ModelVersion is the spec of the ModelVersion of it: its artifact as it was found, its metrics, and where
+	// it comes from.
 	// +optional
-	Artifact *ServedArtifact `json:"artifact,omitempty"`
-	// Metrics that were measured.
+	ModelVersion *ModelVersionSpec `json:"modelVersion,omitempty"`
+	// Current is the version that it was compared with, by onlyIfBetter.
 	// +optional
-	Metrics map[string]Metric `json:"metrics,omitempty"`
+	Current string `json:"current,omitempty"`
 	// Better: it passed onlyIfBetter, or there is none; Message says why not.
 	// +optional
 	Better bool `json:"better,omitempty"`
