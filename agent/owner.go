@@ -1,8 +1,8 @@
 package agent
 
-// Owner names what owns an object: an Overlay, or a Model. The zero Owner is nobody.
+// Owner names what owns an object: an Overlay, a Model or a Retraining. The zero Owner is nobody.
 type Owner struct {
-	// Kind is ModelOwner for a Model and empty for an Overlay.
+	// Kind is ModelOwner for a Model, RetrainingOwner for a Retraining, and empty for an Overlay.
 	Kind      OwnerKind
 	Namespace string
 	Name      string
@@ -11,8 +11,12 @@ type Owner struct {
 // OwnerKind is the kind of an Owner.
 type OwnerKind string
 
-// ModelOwner is the kind of an Owner that is a Model.
-const ModelOwner OwnerKind = "Model"
+// Kinds of Owners that are no Overlays.
+const (
+	ModelOwner OwnerKind = "Model"
+	// RetrainingOwner: what its runs are made of has labels, and no Inventory.
+	RetrainingOwner OwnerKind = "Retraining"
+)
 
 // String gives the kind with namespace/name: Overlay team/shop.
 func (o Owner) String() string { return o.Kind.String() + " " + o.Namespace + "/" + o.Name }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 )
 
@@ -200,6 +201,17 @@ func (s *Session) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error
 		return s.kinds.find(gvk.GroupKind(), "")
 	}
 	return m, err
+}
+
+// Resource is the client for the objects of a kind in its version, and tells whether they live in namespaces.
+// Errors are those of the API server as they are; it is a NoKindMatchError only if the API server said that
+// there is no such kind.
+func (s *Session) Resource(gvk schema.GroupVersionKind) (client dynamic.NamespaceableResourceInterface, namespaced bool, err error) {
+	m, err := s.kinds.find(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, false, err
+	}
+	return s.dynamic.Resource(m.Resource), m.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }
 
 // Namespaced tells whether objects of a kind live in namespaces. The error is an *Error; its

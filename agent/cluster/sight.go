@@ -53,6 +53,9 @@ func ownerOf(object metav1.Object) agent.Owner {
 	if namespace, is := labels[v1alpha1.ModelNamespaceLabel]; is { // the other label is also on what a Model's objects make
 		return agent.Owner{Kind: agent.ModelOwner, Namespace: namespace, Name: labels[v1alpha1.ModelLabel]}
 	}
+	if name, is := labels[v1alpha1.RetrainingLabel]; is {
+		return agent.Owner{Kind: agent.RetrainingOwner, Namespace: object.GetNamespace(), Name: name}
+	}
 	return agent.Owner{}
 }
 

@@ -25,8 +25,8 @@ import (
 // not answer in time are taken as not to be seen now; their first answer wakes the overlay.
 const syncPatience = 10 * time.Second
 
-// watchKey names a watch: the objects of a kind that Overlays own, or Models, everywhere or in one
-// namespace.
+// watchKey names a watch: the objects of a kind that Overlays own, or Models, or Retrainings, everywhere or
+// in one namespace.
 type watchKey struct {
 	schema.GroupKind
 	namespace string
@@ -259,9 +259,13 @@ func (w *watcher) source() cache.ListerWatcher {
 
 // labelled restricts a list or watch to objects with the ownership label.
 func (k watchKey) labelled(o *metav1.ListOptions) {
-	o.LabelSelector = v1alpha1.OverlayLabel
-	if k.of == agent.ModelOwner {
+	switch k.of {
+	case agent.ModelOwner:
 		o.LabelSelector = v1alpha1.ModelNamespaceLabel
+	case agent.RetrainingOwner:
+		o.LabelSelector = v1alpha1.RetrainingLabel
+	default:
+		o.LabelSelector = v1alpha1.OverlayLabel
 	}
 }
 
@@ -434,7 +438,7 @@ func (s *Session) see(w *watcher, ref agent.Ref, live agent.Live) {
 	}
 	s.seen[ref] = sighting{live: live, via: w.key}
 	s.mu.Unlock()
-	if known && same(before.live, live) && live.Owner.Kind != agent.ModelOwner { // which goes by more of a status than its health
+	if known && same(before.live, live) && live.Owner.Kind == "" { // the others go by more of a status than its health
 		return
 	}
 	s.notify(live.Owner)

@@ -63,6 +63,15 @@ func (f form) ref(run Run) agent.Ref {
 	return agent.Ref{Group: f.kind.Group, Kind: f.kind.Kind, Namespace: run.Namespace, Name: run.Name}
 }
 
+// ObjectOf is the kind of object that a template makes; it is empty for what is no object of the cluster.
+func ObjectOf(t v1alpha1.RunTemplate) schema.GroupVersionKind {
+	f, err := formOf(t)
+	if err != nil {
+		return schema.GroupVersionKind{}
+	}
+	return f.kind
+}
+
 // Build makes the object of a run. What the template says of it is left as it is.
 func Build(run Run) (*unstructured.Unstructured, error) {
 	f, err := formOf(run.Template)

@@ -8,9 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Engine runs what a RunTemplate says. All three may be called again at any time, by several at once and
-// after a crash: they come to the same run.
+// Engine runs what a RunTemplate says. All may be called again at any time, by several at once and after a
+// crash: they come to the same run.
 type Engine interface {
+	// Reach tells whether the engine can be asked to start a run now. It begins nothing, so a run that has
+	// not come further can still be decided upon in another way.
+	Reach(ctx context.Context, run Run) error
 	// Start has the run begin, unless it has begun, and returns the id that the engine knows it by. A run
 	// with an ID is never begun a second time.
 	Start(ctx context.Context, run Run) (id string, err error)
@@ -19,6 +22,9 @@ type Engine interface {
 	// Cancel has the run stop, which takes a while; State says when it has. A run that has ended, or
 	// that the engine does not know, is left as it is.
 	Cancel(ctx context.Context, run Run) error
+	// Delete removes what the engine keeps of a run that has ended, as far as it does not go with its
+	// RetrainingRun.
+	Delete(ctx context.Context, run Run) error
 }
 
 // Run is one attempt at a RetrainingRun. It goes on record before Start is called, and that it is to be

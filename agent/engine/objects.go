@@ -31,6 +31,19 @@ type Objects struct {
 // patience is how long one request may take: a webhook may take half a minute.
 const patience = 40 * time.Second
 
+// Reach looks whether the API server answers, and serves the kind to the account.
+func (e Objects) Reach(ctx context.Context, run Run) error {
+	f, client, err := e.reach(run)
+	if err != nil {
+		return err
+	}
+	_, err = get(ctx, client, f.ref(run))
+	return err
+}
+
+// Delete has nothing to remove: objects are collected with their RetrainingRun.
+func (e Objects) Delete(context.Context, Run) error { return nil }
+
 // Start creates the object of a run, unless it is there. Two at once create it once, for it has one name.
 func (e Objects) Start(ctx context.Context, run Run) (string, error) {
 	object, err := Build(run)
