@@ -145,7 +145,7 @@ func (p *Promoter) Forget(owner agent.Owner) {
 		known.session.Leave(owner)
 	}
 	p.Inventories.Forget(owner)
-	p.Promotions.Forget(owner)
+	p.Promotions.Forget(types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name})
 	p.Proposals.forget(types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name})
 }
 

@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
-	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
@@ -25,8 +24,7 @@ type Promotions struct {
 	Live   client.Reader
 	Client client.Client
 
-	mu      sync.Mutex
-	written map[agent.Owner]map[string]*v1alpha1.Promotion // by name, until the cache has them
+	kept kept[v1alpha1.Promotion, *v1alpha1.Promotion]
 }
 
 // Of returns the Promotions of a Model by stage, the newest first. Those of a Model that had the name
@@ -36,9 +34,8 @@ func (p *Promotions) Of(ctx context.Context, m *v1alpha1.Model) (map[string][]v1
 	if err := p.Cache.List(ctx, &list, client.InNamespace(m.Namespace), client.MatchingFields{p.Index: m.Name}); err != nil {
 		return nil, err
 	}
-	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: m.Namespace, Name: m.Name}
-	own := slices.DeleteFunc(list.Items, func(o v1alpha1.Promotion) bool { return !ownedBy(m, &o) })
-	all := p.merge(owner, own)
+	own := slices.DeleteFunc(list.Items, func(o v1alpha1.Promotion) bool { return !owns(m, &o) })
+	all := p.kept.merge(client.ObjectKeyFromObject(m), own)
 	byStage := map[string][]v1alpha1.Promotion{}
 	for _, o := range all {
 		byStage[o.Spec.Stage] = append(byStage[o.Spec.Stage], o)
@@ -49,36 +46,10 @@ func (p *Promotions) Of(ctx context.Context, m *v1alpha1.Model) (map[string][]v1
 	return byStage, nil
 }
 
-// ownedBy tells whether a Promotion is a record of this very Model.
-func ownedBy(m *v1alpha1.Model, o *v1alpha1.Promotion) bool {
-	return slices.ContainsFunc(o.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == m.UID })
+// owns tells whether a record is one of this very owner, and not of an earlier one of its name.
+func owns(owner, record client.Object) bool {
+	return slices.ContainsFunc(record.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == owner.GetUID() })
 }
-
-// merge puts what was written in the place of what the cache has of it, as long as that is older.
-func (p *Promotions) merge(owner agent.Owner, cached []v1alpha1.Promotion) []v1alpha1.Promotion {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	written := p.written[owner]
-	for n, o := range cached {
-		mine := written[o.Name]
-		switch {
-		case mine == nil:
-		case mine.UID == o.UID && Older(o.ResourceVersion, mine.ResourceVersion):
-			cached[n] = *mine.DeepCopy()
-		default:
-			delete(written, o.Name)
-		}
-	}
-	for name, mine := range written { // what is not in the cache yet
-		if !slices.ContainsFunc(cached, func(o v1alpha1.Promotion) bool { return o.Name == name }) {
-			cached = append(cached, *mine.DeepCopy())
-		}
-	}
-	return cached
-}
-
-// Older compares two resource versions of one object.
-func Older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
 
 // Create makes a Promotion of a Model. One that is there already under its name, because the cache
 // was behind, is returned as it is.
@@ -89,7 +60,7 @@ func (p *Promotions) Create(ctx context.Context, m *v1alpha1.Model, o *v1alpha1.
 	err := p.Client.Create(ctx, o, client.FieldOwner(v1alpha1.FieldManager))
 	if apierrors.IsAlreadyExists(err) {
 		wanted := o.Spec
-		if err = p.Live.Get(ctx, client.ObjectKeyFromObject(o), o); err == nil && (!ownedBy(m, o) || o.Spec.Model != wanted.Model || o.Spec.Stage != wanted.Stage) {
+		if err = p.Live.Get(ctx, client.ObjectKeyFromObject(o), o); err == nil && (!owns(m, o) || o.Spec.Model != wanted.Model || o.Spec.Stage != wanted.Stage) {
 			return nil, fmt.Errorf("there is a Promotion %s that is no record of this Model: delete it", o.Name)
 		}
 	}
@@ -110,7 +81,7 @@ func (p *Promotions) Has(ctx context.Context, m *v1alpha1.Model, stage, name str
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil && ownedBy(m, &o) && o.Spec.Stage == stage && o.DeletionTimestamp.IsZero(), err
+	return err == nil && owns(m, &o) && o.Spec.Stage == stage && o.DeletionTimestamp.IsZero(), err
 }
 
 // Write puts a status on record: one patch against the version that was read, and none if nothing
@@ -135,29 +106,15 @@ func (p *Promotions) Delete(ctx context.Context, o *v1alpha1.Promotion) error {
 	return client.IgnoreNotFound(p.Client.Delete(ctx, o, client.Preconditions{UID: &o.UID}))
 }
 
-func (p *Promotions) keep(o *v1alpha1.Promotion) {
-	owner := agent.Owner{Kind: agent.ModelOwner, Namespace: o.Namespace, Name: o.Spec.Model}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.written == nil {
-		p.written = map[agent.Owner]map[string]*v1alpha1.Promotion{}
-	}
-	if p.written[owner] == nil {
-		p.written[owner] = map[string]*v1alpha1.Promotion{}
-	}
-	p.written[owner][o.Name] = o.DeepCopy()
-}
+func (p *Promotions) keep(o *v1alpha1.Promotion) { p.kept.keep(modelOf(o), o) }
 
 // Gone forgets a Promotion that was deleted.
-func (p *Promotions) Gone(o *v1alpha1.Promotion) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.written[agent.Owner{Kind: agent.ModelOwner, Namespace: o.Namespace, Name: o.Spec.Model}], o.Name)
-}
+func (p *Promotions) Gone(o *v1alpha1.Promotion) { p.kept.gone(modelOf(o), o.Name) }
 
 // Forget drops what is remembered of a Model.
-func (p *Promotions) Forget(owner agent.Owner) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.written, owner)
+func (p *Promotions) Forget(model types.NamespacedName) { p.kept.forget(model) }
+
+// modelOf names the Model that a Promotion is a record of.
+func modelOf(o *v1alpha1.Promotion) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.Spec.Model}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/record"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,7 +41,7 @@ func TestForeignPromotions(t *testing.T) {
 	if of, err := promotions.Of(ctx, model("old")); err != nil || len(of["production"]) != 1 {
 		t.Errorf("its own record is not seen: %v %v", of, err)
 	}
-	promotions.Forget(agent.Owner{Kind: agent.ModelOwner, Namespace: "team", Name: "fraud"})
+	promotions.Forget(types.NamespacedName{Namespace: "team", Name: "fraud"})
 	if of, err := promotions.Of(ctx, model("new")); err != nil || len(of) != 0 {
 		t.Errorf("another's record is seen: %v %v", of, err)
 	}

@@ -38,6 +38,16 @@ func ModelVersionStatus(ctx context.Context, c client.StatusClient, before, afte
 	return patchStatus(ctx, c, before, after, equality.Semantic.DeepEqual(before.Status, after.Status))
 }
 
+// RetrainingStatus writes the status of a Retraining against the version that was read, or not at all if
+// before has it already: what was decided holds only if it is still the one that was decided upon. The error
+// is a conflict if it is not.
+func RetrainingStatus(ctx context.Context, c client.StatusClient, before, after *v1alpha1.Retraining) error {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return nil
+	}
+	return c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.FieldManager))
+}
+
 // PullRequests writes what is on record of the pull requests of a Repository, and nothing else of its
 // status.
 func PullRequests(ctx context.Context, c client.StatusClient, repo *v1alpha1.Repository, list []v1alpha1.PullRequestStatus) error {
