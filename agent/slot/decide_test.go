@@ -95,20 +95,22 @@ func told(d Decision) string {
 	return strings.Join(words, ", ")
 }
 
-// Every policy in every situation. The schedule is @hourly, and 03:00 was the last slot that was
-// handled. A situation is told by what goes on and by the time; what is written after it is the
-// outcome for each policy.
-func TestPolicies(t *testing.T) {
-	for _, situation := range []struct {
-		name string
-		runs []string // on record and in the status
-		now  string
-		edit func(*v1alpha1.Retraining)
-		want map[string]string // by "concurrencyPolicy missed"; * stands for all others
-	}{
+// situation is told by what goes on and by the time.
+type situation struct {
+	name string
+	runs []string // on record and in the status
+	now  string
+	edit func(*v1alpha1.Retraining)
+	want map[string]string // the outcome by "concurrencyPolicy missed"; * stands for all others
+}
+
+// situations is every policy in every situation. The schedule is @hourly, and 03:00 was the last slot
+// that was handled. docs/schedules.md has them too.
+func situations(t *testing.T) []situation {
+	return []situation{
 		{"nothing is due", nil, "03:59", nil, map[string]string{
 			"* *": "nothing"}},
-		{"a slot comes, nothing goes on", nil, "04:00", nil, map[string]string{
+		{"a slot comes, and nothing goes on", nil, "04:00", nil, map[string]string{
 			"* *": "04:00 runs (Schedule)"}},
 		{"a slot is seen late, but within the grace", nil, "04:05", nil, map[string]string{
 			"* *": "04:00 runs (Schedule)"}},
@@ -131,11 +133,11 @@ func TestPolicies(t *testing.T) {
 			"* Skip":   "04:00-06:00 missed",
 			"* Latest": "06:00 runs (Missed), 04:00-05:00 missed",
 			"* All":    "04:00 runs (Missed), 05:00 waits, 06:00 waits"}},
-		{"it comes back as the third is due", nil, "06:00", nil, map[string]string{
+		{"the agent comes back as the third is due", nil, "06:00", nil, map[string]string{
 			"* Skip":   "06:00 runs (Schedule), 04:00-05:00 missed",
 			"* Latest": "06:00 runs (Schedule), 04:00 missed, 05:00 missed",
 			"* All":    "04:00 runs (Missed), 05:00 waits, 06:00 waits"}},
-		{"it was down over three, and a run goes on", []string{"03:00 Running"}, "06:30", nil, map[string]string{
+		{"the agent was down over three, and a run goes on", []string{"03:00 Running"}, "06:30", nil, map[string]string{
 			"* Skip":       "04:00-06:00 missed",
 			"Allow Latest": "06:00 runs (Missed), 04:00-05:00 missed",
 			"* Latest":     "04:00-05:00 missed, 06:00 waits",
@@ -151,7 +153,7 @@ func TestPolicies(t *testing.T) {
 			"Replace All": "07:00 runs (Schedule), 0500 canceled, 06:00 waits"}},
 		{"a slot comes as one was caught up", []string{"05:00 Succeeded Missed"}, "07:00", waits("06:00", "06:00"), map[string]string{
 			"* All": "06:00 runs (Missed), 07:00 waits"}},
-		{"All became another policy meanwhile", []string{"04:00 Running Missed"}, "06:45", waits("06:00", "05:00", "06:00"), map[string]string{
+		{"one of three is caught up, and missed was All until now", []string{"04:00 Running Missed"}, "06:45", waits("06:00", "05:00", "06:00"), map[string]string{
 			"* Skip":   "05:00-06:00 missed",
 			"* Latest": "05:00 missed, 06:00 waits"}},
 
@@ -165,35 +167,35 @@ func TestPolicies(t *testing.T) {
 			"* Latest": "04:00 runs (Schedule), 03:00 missed",
 			"* All":    "04:00 waits"}},
 
-		{"it was suspended over two slots and is resumed as the third is due", nil, "06:00", resumed("03:30"), map[string]string{
+		{"it was suspended over two slots, and is resumed as the third is due", nil, "06:00", resumed("03:30"), map[string]string{
 			"* Skip":   "04:00-06:00 missed",
 			"* Latest": "06:00 runs (Missed), 04:00-05:00 missed",
 			"* All":    "04:00 runs (Missed), 05:00 waits, 06:00 waits"}},
 		{"it is suspended", []string{"03:00 Running"}, "06:00", func(r *v1alpha1.Retraining) { r.Spec.Suspend = true }, map[string]string{
 			"* *": "nothing"}},
 
-		{"three were missed, and only the last is within its deadline", nil, "06:30", deadline(time.Hour), map[string]string{
+		{"three were missed, and startingDeadline is 1h", nil, "06:30", deadline(time.Hour), map[string]string{
 			"* Skip":   "04:00-05:00 missed, 06:00 missed",
 			"* Latest": "06:00 runs (Missed), 04:00-05:00 missed",
 			"* All":    "06:00 runs (Missed), 04:00-05:00 missed"}},
-		{"three were missed, and all are past their deadline", nil, "06:30", deadline(30 * time.Minute), map[string]string{
+		{"three were missed, and startingDeadline is 30m", nil, "06:30", deadline(30 * time.Minute), map[string]string{
 			"* *": "04:00-06:00 missed"}},
-		{"a slot is within the grace and past its deadline", nil, "04:02", deadline(time.Minute), map[string]string{
+		{"a slot is seen late, and startingDeadline is 1m", nil, "04:02", deadline(time.Minute), map[string]string{
 			"* *": "04:00 missed"}},
-		{"one waits until its deadline", []string{"03:00 Running"}, "06:45", both(waits("06:00", "05:00", "06:00"), deadline(100*time.Minute)), map[string]string{
+		{"two wait, and startingDeadline is 1h40m", []string{"03:00 Running"}, "06:45", both(waits("06:00", "05:00", "06:00"), deadline(100*time.Minute)), map[string]string{
 			"Allow All": "06:00 runs (Missed), 05:00 missed",
 			"* All":     "05:00 missed, 06:00 waits"}},
-		{"the engine cannot be reached until the deadline", []string{"03:00 Pending"}, "03:30", deadline(30 * time.Minute), map[string]string{
+		{"the engine cannot be reached for long, and startingDeadline is 30m", []string{"03:00 Pending"}, "03:30", deadline(30 * time.Minute), map[string]string{
 			"* *": "03:00 missed"}},
 
-		{"more were missed than missedLimit", nil, "09:30", func(r *v1alpha1.Retraining) { r.Spec.MissedLimit = 2 }, map[string]string{
+		{"six were missed, and missedLimit is 2", nil, "09:30", func(r *v1alpha1.Retraining) { r.Spec.MissedLimit = 2 }, map[string]string{
 			"* Skip":   "04:00-09:00 missed",
 			"* Latest": "09:00 runs (Missed), 04:00-08:00 missed",
 			"* All":    "08:00 runs (Missed), 04:00-07:00 missed, 09:00 waits"}},
 
 		{"the schedule was changed after a slot was due", nil, "06:30", changed("04:00"), map[string]string{
 			"* *": "03:00-06:30 skipped"}},
-		{"the schedule was changed before one was due", nil, "03:30", changed("04:00"), map[string]string{
+		{"the schedule was changed before a slot was due", nil, "03:30", changed("04:00"), map[string]string{
 			"* *": "nothing"}},
 		{"the schedule was changed while slots waited", []string{"04:00 Running Missed"}, "06:30", both(waits("06:00", "05:00", "06:00"), changed("07:00")), map[string]string{
 			"* *": "05:00-06:00 missed"}},
@@ -202,16 +204,34 @@ func TestPolicies(t *testing.T) {
 
 		{"the clock was put back", []string{"03:00 Running"}, "01:30", nil, map[string]string{
 			"* *": "nothing"}},
-		{"it ended before slots that would come", nil, "06:30", func(r *v1alpha1.Retraining) { r.Spec.EndAt = new(metav1.NewTime(clock(t, "04:30"))) }, map[string]string{
+		{"the agent was down, and endAt is 04:30", nil, "06:30", func(r *v1alpha1.Retraining) { r.Spec.EndAt = new(metav1.NewTime(clock(t, "04:30"))) }, map[string]string{
 			"* Skip": "04:00 missed",
 			"* *":    "04:00 runs (Missed)"}},
-		{"it has not started", nil, "06:30", func(r *v1alpha1.Retraining) { r.Spec.StartAt = new(metav1.NewTime(clock(t, "08:00"))) }, map[string]string{
+		{"startAt is 08:00", nil, "06:30", func(r *v1alpha1.Retraining) { r.Spec.StartAt = new(metav1.NewTime(clock(t, "08:00"))) }, map[string]string{
 			"* *": "nothing"}},
-		{"it waits for its jitter", nil, "04:02:15", jitter(t, 30*time.Minute), map[string]string{
+		{"a slot comes, and its jitter is 2m16s", nil, "04:02:15", jitter(t, 30*time.Minute), map[string]string{
 			"* *": "nothing"}},
-		{"its jitter is over", nil, "04:02:16", jitter(t, 30*time.Minute), map[string]string{
+		{"its jitter of 2m16s is over", nil, "04:02:16", jitter(t, 30*time.Minute), map[string]string{
 			"* *": "04:00 runs (Schedule)"}},
-	} {
+	}
+}
+
+// facts of a situation with these policies.
+func (s situation) facts(t *testing.T, concurrency v1alpha1.ConcurrencyPolicy, missed v1alpha1.MissedPolicy) Facts {
+	f := Facts{Now: clock(t, s.now), Retraining: hourly(t)}
+	f.Retraining.Spec.ConcurrencyPolicy, f.Retraining.Spec.Missed = concurrency, missed
+	for _, text := range s.runs {
+		f.Runs = append(f.Runs, record(t, text))
+		f.Retraining.Status.Active = append(f.Retraining.Status.Active, f.Runs[len(f.Runs)-1].Name)
+	}
+	if s.edit != nil {
+		s.edit(&f.Retraining)
+	}
+	return f
+}
+
+func TestPolicies(t *testing.T) {
+	for _, situation := range situations(t) {
 		for _, concurrency := range []v1alpha1.ConcurrencyPolicy{forbid, allow, replace} {
 			for _, missed := range []v1alpha1.MissedPolicy{skip, latest, all} {
 				want, listed := outcome(situation.want, string(concurrency), string(missed))
@@ -219,16 +239,7 @@ func TestPolicies(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s", situation.name, concurrency, missed), func(t *testing.T) {
-					f := Facts{Now: clock(t, situation.now), Retraining: hourly(t)}
-					f.Retraining.Spec.ConcurrencyPolicy, f.Retraining.Spec.Missed = concurrency, missed
-					for _, text := range situation.runs {
-						f.Runs = append(f.Runs, record(t, text))
-						f.Retraining.Status.Active = append(f.Retraining.Status.Active, f.Runs[len(f.Runs)-1].Name)
-					}
-					if situation.edit != nil {
-						situation.edit(&f.Retraining)
-					}
-					d := decide(t, f)
+					d := decide(t, situation.facts(t, concurrency, missed))
 					if got := told(d); got != want {
 						t.Errorf("got  %s\nwant %s\n%s", got, want, d)
 					}
