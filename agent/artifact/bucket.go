@@ -37,7 +37,8 @@ func (b *bucket) close() {
 
 const pageSize = 1000
 
-// list finds one object or all that is below the prefix, with as few pages as there are.
+// list finds one object or all that is below the prefix, with as few pages as there are. It may be
+// nothing.
 func (b *bucket) list(ctx context.Context, most int) (listing, error) {
 	var l listing
 	token, seen := blob.FirstPageToken, 0
@@ -64,9 +65,6 @@ func (b *bucket) list(ctx context.Context, most int) (listing, error) {
 				l.files = append(l.files, f)
 			}
 		}
-	}
-	if len(l.files) == 0 {
-		return listing{}, notFound(b.at)
 	}
 	return l, nil
 }
@@ -95,14 +93,12 @@ func (b *bucket) file(o *blob.ListObject) (f file, dir bool, err error) {
 	return f, dir || f.size == 0 && strings.HasSuffix(f.key, "/"), nil
 }
 
-// sibling is for a name that begins like that of the artifact and is not below it.
+// sibling is for a name that begins like that of the artifact and is not below it: an error if there is
+// an artifact too.
 func (b *bucket) sibling(ctx context.Context, key string) error {
 	below, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: b.at.path + "/"})
-	if err != nil {
+	if err != nil || len(below) == 0 {
 		return err
-	}
-	if len(below) == 0 {
-		return notFound(b.at)
 	}
 	return errorf(Invalid, "other names begin like it (%s), and KServe would load them too: end the URI with a slash: %s/", printable(key), b.at.uri)
 }

@@ -1,5 +1,6 @@
 // Package artifact looks at trained models where they are stored: whether they are there, how
-// large they are, and whether they are what was registered.
+// large they are, and whether they are what was registered. It also reads short documents beside
+// them, and tells what is below a prefix.
 //
 // What goes in: a v1alpha1.Artifact, the [Credentials] for its storage, and what was found the
 // last time. What comes out: a v1alpha1.ArtifactStatus, or an [Error] that says in a sentence

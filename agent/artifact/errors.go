@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"gocloud.dev/gcerrors"
 	"golang.org/x/oauth2"
 	"google.golang.org/api/googleapi"
@@ -38,6 +39,9 @@ const (
 	Mismatch Kind = "Mismatch"
 	// Invalid: the URI, the credentials or the names of the files cannot be used as they are.
 	Invalid Kind = "Invalid"
+	// NoCredentials: the Secret that is named, or the ConfigMap that it names, is not there or cannot be
+	// read. Both may come at any time.
+	NoCredentials Kind = v1alpha1.ArtifactUnreadReason
 	// TooLarge: a limit of this package was reached.
 	TooLarge Kind = "TooLarge"
 )
@@ -63,7 +67,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary tells whether trying again later can help although nobody changes anything.
-func (e *Error) Temporary() bool { return e.Kind == Unavailable || e.Kind == Timeout }
+func (e *Error) Temporary() bool {
+	return e.Kind == Unavailable || e.Kind == Timeout || e.Kind == NoCredentials
+}
 
 func errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
@@ -214,7 +220,7 @@ func refusal(status int, code string, at location, c Credentials) *Error {
 	case at.scheme == "https" && status >= 300 && status < 400:
 		return errorf(Invalid, "the server sends us in circles, or to where nothing is encrypted (%s): name the address of the file itself", said)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return errorf(Forbidden, "the store does not let it be read with %s (%s): give credentials that may list and read it in the Secret that spec.artifact.secretRef names", c.whose(), said)
+		return errorf(Forbidden, "the store does not let it be read with %s (%s): give credentials that may list and read it in the Secret that secretRef names", c.whose(), said)
 	case status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable:
 		return errorf(Unavailable, "it changed while it was read: is it still being uploaded?")
 	case code == "AuthorizationHeaderMalformed" || status >= 300 && status < 400:

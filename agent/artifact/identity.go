@@ -54,7 +54,7 @@ func (own *identities) amazon(ctx context.Context) (aws.Config, error) {
 		return aws.Config{}, errorf(Invalid, "what this process has of AWS' configuration cannot be used: check its AWS_ variables and ~/.aws")
 	}
 	if _, err := found.Credentials.Retrieve(ctx); err != nil {
-		return aws.Config{}, errorf(Forbidden, "this process has no credentials for S3: name a Secret in spec.artifact.secretRef; on a command line set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+		return aws.Config{}, errorf(Forbidden, "this process has no credentials for S3: name a Secret in secretRef; on a command line set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 	}
 	return found, nil
 }
@@ -86,7 +86,7 @@ func (own *identities) azureTokens(ctx context.Context) (azcore.TokenCredential,
 		_, err = found.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{azureScope}})
 	}
 	if err != nil {
-		return nil, errorf(Forbidden, "this process has no identity at Azure: name a Secret in spec.artifact.secretRef; on a command line run az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
+		return nil, errorf(Forbidden, "this process has no identity at Azure: name a Secret in secretRef; on a command line run az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET")
 	}
 	return found, nil
 }

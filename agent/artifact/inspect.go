@@ -54,7 +54,7 @@ type Found struct {
 type store interface {
 	// id names the store among all others.
 	id() string
-	// list returns at most so many files, or an error of kind TooLarge.
+	// list returns at most so many files, none if there are none, or an error of kind TooLarge.
 	list(ctx context.Context, most int) (listing, error)
 	// open reads a file from an offset on. It returns errChanged if the file is not the version
 	// that was listed.
@@ -157,6 +157,9 @@ func (i *Inspector) measure(ctx context.Context, s store, at location, listed fu
 	}
 	if err := l.check(); err != nil {
 		return Found{}, err
+	}
+	if len(l.files) == 0 {
+		return Found{}, notFound(at)
 	}
 	found := Found{URI: at.uri, Size: l.size(), Files: len(l.files), Fingerprint: l.fingerprint(s.id())}
 	if !l.single && !at.dir {

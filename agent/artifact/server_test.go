@@ -159,7 +159,7 @@ func failsWith(t *testing.T, err error, kind artifact.Kind, says string) {
 	if e.Kind != kind || !strings.Contains(e.Error(), says) {
 		t.Errorf("error %s: %v\nwant  %s: %s", e.Kind, e, kind, says)
 	}
-	if temporary := kind == artifact.Unavailable || kind == artifact.Timeout; e.Temporary() != temporary {
+	if temporary := kind == artifact.Unavailable || kind == artifact.Timeout || kind == artifact.NoCredentials; e.Temporary() != temporary {
 		t.Errorf("%s is temporary: %t", kind, e.Temporary())
 	}
 }
@@ -403,7 +403,7 @@ func TestRefusals(t *testing.T) {
 			c.Data = nil
 			c.Annotations["serving.kserve.io/s3-useanoncredential"] = "true"
 		}), kind: artifact.Forbidden, says: "the store does not let it be read with the identity that this process has (403 AccessDenied)"},
-		{name: "no identity", c: with(func(c *artifact.Credentials) { c.Data = nil }), kind: artifact.Forbidden, says: "this process has no credentials for S3: name a Secret in spec.artifact.secretRef"},
+		{name: "no identity", c: with(func(c *artifact.Credentials) { c.Data = nil }), kind: artifact.Forbidden, says: "this process has no credentials for S3: name a Secret in secretRef"},
 		{name: "half a Secret", c: with(func(c *artifact.Credentials) { delete(c.Data, "AWS_SECRET_ACCESS_KEY") }), kind: artifact.Invalid, says: "the Secret lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY: add them"},
 		{name: "endpoint with scheme", c: with(func(c *artifact.Credentials) {
 			c.Annotations["serving.kserve.io/s3-endpoint"] = b.Endpoint

@@ -22,12 +22,13 @@ type location struct {
 // schemes says what is known of each.
 var schemes = map[string]struct {
 	bucket   bool // the host is a bucket, and the rest a key
+	listed   bool // what is there are files of their own
 	verified bool // it is looked at
 }{
-	"s3":     {bucket: true, verified: true},
-	"gs":     {bucket: true, verified: true},
-	"azblob": {bucket: true, verified: true},
-	"https":  {verified: true},
+	"s3":     {bucket: true, listed: true, verified: true},
+	"gs":     {bucket: true, listed: true, verified: true},
+	"azblob": {bucket: true, listed: true, verified: true},
+	"https":  {listed: true, verified: true},
 	"oci":    {verified: true},
 	"pvc":    {},
 	"hf":     {},
@@ -71,7 +72,7 @@ func (at *location) read(uri string) string {
 	case strings.ContainsAny(rest, "?#"):
 		return "the URI has a query or a fragment (? or #): credentials go into a Secret, and versions into the path"
 	case strings.Contains(rest, "@") && scheme != "oci", scheme == "oci" && userInfo(rest):
-		return "the URI must not have credentials or any other @ in it: credentials go into the Secret that spec.artifact.secretRef names"
+		return "the URI must not have credentials or any other @ in it: credentials go into the Secret that secretRef names"
 	}
 	at.scheme = scheme
 	if scheme == "oci" {

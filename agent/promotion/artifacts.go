@@ -134,7 +134,7 @@ func (a *Artifacts) run(v *v1alpha1.ModelVersion, known *v1alpha1.ArtifactStatus
 	}).Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), readPatience)
 	defer cancel()
-	credentials, err := a.credentials(ctx, v)
+	credentials, err := artifact.CredentialsOf(ctx, a.Live, v.Namespace, v.Spec.Artifact.SecretRef)
 	var found v1alpha1.ArtifactStatus
 	if err == nil {
 		found, err = a.Inspector.Inspect(ctx, v.Spec.Artifact, credentials, known)
@@ -150,37 +150,6 @@ func (a *Artifacts) run(v *v1alpha1.ModelVersion, known *v1alpha1.ArtifactStatus
 	a.mu.Unlock()
 	a.Looked(v)
 }
-
-// credentials reads the Secret that an artifact names.
-func (a *Artifacts) credentials(ctx context.Context, v *v1alpha1.ModelVersion) (artifact.Credentials, error) {
-	ref := v.Spec.Artifact.SecretRef
-	if ref == nil {
-		return artifact.Credentials{}, nil
-	}
-	var secret corev1.Secret
-	err := a.Live.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: ref.Name}, &secret)
-	if apierrors.IsNotFound(err) {
-		return artifact.Credentials{}, &secretError{fmt.Sprintf("Secret %s, which spec.artifact.secretRef names, is not there: create it", ref.Name)}
-	}
-	if err != nil {
-		return artifact.Credentials{}, &secretError{fmt.Sprintf("Secret %s cannot be read: %s", ref.Name, err)}
-	}
-	credentials := artifact.Credentials{Data: secret.Data, Annotations: secret.Annotations}
-	if name := credentials.CAConfigMap(); name != "" {
-		var authorities corev1.ConfigMap
-		if err := a.Live.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: name}, &authorities); err != nil {
-			return credentials, &secretError{fmt.Sprintf("ConfigMap %s with the authorities to trust, which Secret %s names, cannot be read: %s", name, ref.Name, err)}
-		}
-		credentials.CA = []byte(authorities.Data["cabundle.crt"])
-	}
-	return credentials, nil
-}
-
-// secretError is that of credentials which cannot be had. They may come at any time.
-type secretError struct{ message string }
-
-func (e *secretError) Error() string   { return e.message }
-func (e *secretError) Temporary() bool { return true }
 
 // temporary tells whether the same look may go better later.
 func temporary(err error) bool {

@@ -259,7 +259,7 @@ spec: {model: twice, version: b, artifact: {uri: "pvc://models/b"}}
 		gated("check-password", `analysis: {name: answers, interval: 1s, errorLimit: 0, http: {url: "http://me:`+secret+`@127.0.0.1:9090/"}}`, "the URL: it holds credentials", "remove them"),
 
 		// In what the store does.
-		fetched("forbidden", "the store does not let it be read with the credentials given (403 AccessDenied)", "give credentials", "spec.artifact.secretRef"),
+		fetched("forbidden", "the store does not let it be read with the credentials given (403 AccessDenied)", "give credentials", "secretRef"),
 		fetched("slow", "is being looked at"),
 		fetched("silent", "the store made no progress for 30s", "check it and the network"),
 		fetched("endless-list", "the store answers with more than 16 MiB where there should be less", "check the endpoint"),
