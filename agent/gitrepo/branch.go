@@ -7,23 +7,35 @@ import (
 )
 
 const (
-	// Branches is what the name of every branch begins with that we push to. Whatever a caller
-	// does wrong, no other branch changes.
+	// Branches is what the name of every branch begins with that is ours. Whatever a caller does wrong,
+	// no other branch is ever replaced or deleted.
 	Branches = "sluice/"
 
 	branchRefs    = "refs/heads/"
 	longestBranch = 200 // bytes: on most servers a branch is a file
 )
 
-// CheckBranch tells whether we may push to a branch: one below Branches whose name every Git
-// takes.
+// CheckBranch tells whether a branch may be ours: one below Branches whose name every Git takes.
 func CheckBranch(branch string) error {
-	switch rest, below := strings.CutPrefix(branch, Branches); {
-	case !below || rest == "":
+	if rest, below := strings.CutPrefix(branch, Branches); !below || rest == "" {
 		return errorf(Invalid, "the branch %q is not one to push to; its name has to begin with %s", printable(branch), Branches)
+	}
+	return checkName(branch)
+}
+
+// checkAdvanced tells whether a branch may be one of people's, which a commit only moves on.
+func checkAdvanced(branch string) error {
+	if branch+"/" == Branches || strings.HasPrefix(branch, Branches) {
+		return errorf(Invalid, "the branch %q is not one to move on; those below %s are made anew", printable(branch), Branches)
+	}
+	return checkName(branch)
+}
+
+func checkName(branch string) error {
+	switch {
 	case len(branch) > longestBranch:
 		return errorf(Invalid, "the name of the branch %q is longer than %d bytes; use shorter names", printable(branch), longestBranch)
-	case strings.ContainsFunc(branch, isUnprintable) || strings.Contains(branch, "/-") ||
+	case branch == "" || strings.HasPrefix(branch, "-") || strings.ContainsFunc(branch, isUnprintable) || strings.Contains(branch, "/-") ||
 		plumbing.ReferenceName(branchRefs+branch).Validate() != nil:
 		return errorf(Invalid, "%q is no name of a branch in Git; leave out spaces, the characters ~ ^ : ? * [ \\, two dots in a row, and .lock and a dot at the end", printable(branch))
 	}

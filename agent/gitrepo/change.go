@@ -19,8 +19,10 @@ import (
 type Commit struct {
 	// Base is the commit, in the mirror, on top of which it is made.
 	Base string
-	// Branch that gets it; see CheckBranch.
-	Branch string
+	// Branch that gets it; see CheckBranch. With Advances it is a branch of people's, such as main, which
+	// has to be at Base and moves on to the commit: nothing is ever replaced there.
+	Branch   string
+	Advances bool
 	// Topic says in one line what the commit is about, the same for every attempt at it. It
 	// becomes the last line of the message, and tells those commits that may be replaced by this
 	// one: by the same author, on the same topic.
@@ -53,7 +55,11 @@ const (
 
 // check refuses what no commit can be made of.
 func (c Commit) check() error {
-	if err := CheckBranch(c.Branch); err != nil {
+	checkBranch := CheckBranch
+	if c.Advances {
+		checkBranch = checkAdvanced
+	}
+	if err := checkBranch(c.Branch); err != nil {
 		return err
 	}
 	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
@@ -104,6 +110,11 @@ type change struct {
 	id, tree, parent plumbing.Hash
 	base             *Tree
 	newObjects
+}
+
+// same tells whether a commit has the same files on the same base.
+func (c *change) same(tip *gitobject.Commit) bool {
+	return tip.TreeHash == c.tree && slices.Equal(tip.ParentHashes, []plumbing.Hash{c.parent})
 }
 
 // build makes the objects of a commit from what the mirror at dir has of its base.

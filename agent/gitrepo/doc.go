@@ -5,9 +5,9 @@
 // commit), a directory. What comes out: a [Fetched] with the agent.Revision that was
 // found, a [Tree] with its files, the [Signer] of the commit, and what a merge would come
 // to as a [Merged]. What it never does: run a
-// program or a shell, check files out, follow a link, push to a branch that is not below
-// [Branches], overwrite what somebody else pushed, keep global state, or put a credential
-// into an error.
+// program or a shell, check files out, follow a link, overwrite what somebody else pushed,
+// replace or delete a branch that is not below [Branches], keep global state, or put a
+// credential into an error.
 //
 // [FetchRepository] takes the Remote and the Want from a Repository object, and is the one
 // place that reads the Secrets that it names.
@@ -79,7 +79,8 @@
 // It takes two round trips: where the branch is, and the pack with what the branch was. The server
 // compares that before it moves the branch, so that nothing is ever overwritten blindly.
 // If the branch is there already, its tip is read first: only an earlier attempt at the same
-// commit makes way, and if that one is as good nothing is sent.
+// commit makes way, and if that one is as good nothing is sent. A branch of people's, such as main,
+// only ever moves on by a commit on top of where it is.
 //
 // # Signatures
 //

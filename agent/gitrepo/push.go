@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -29,10 +28,13 @@ func boundedReport(r io.Reader) io.Reader { return &limitedReader{r, maxReport, 
 // Push makes a commit on top of one that was fetched into the mirror at dir, and pushes it to a
 // branch of the remote. It returns the commit that the branch then has. The mirror stays as it is.
 //
-// The branch is created, or replaced if its tip is an earlier attempt at the same (see Commit), or
+// A branch of ours is created, or replaced if its tip is an earlier attempt at the same (see Commit), or
 // a part of the base's history, so that nothing gets lost; the tip must still be that when the
 // server changes it. If the branch has an attempt with the same files on the same base, that one
 // stays and nothing is sent.
+//
+// A branch of people's, with Advances, has to be at the base, and to be that still when the server moves
+// it: the error is Moved if it is not, unless what it is at is an attempt at the same.
 //
 // The error is an [*Error]. After one, the commit may be on the branch all the same, as when the
 // connection broke; to push again finds out.
@@ -75,10 +77,12 @@ func (c Commit) push(ctx context.Context, dir string, remote Remote) (plumbing.H
 		return plumbing.ZeroHash, err
 	}
 	defer u.close()
-	if u.tip == made.id {
+	switch {
+	case u.tip == made.id:
 		return u.tip, nil
-	}
-	if !u.tip.IsZero() {
+	case c.Advances && u.tip != made.parent:
+		return c.advanced(ctx, u, made)
+	case !c.Advances && !u.tip.IsZero():
 		tip, err := u.read(ctx, made.parent)
 		switch {
 		case errors.Is(err, errMissing): // the server left it out, for the base has it
@@ -86,7 +90,7 @@ func (c Commit) push(ctx context.Context, dir string, remote Remote) (plumbing.H
 			return plumbing.ZeroHash, err
 		case u.tip.String() != c.Replaces && (err != nil || !c.replaceable(tip)):
 			return plumbing.ZeroHash, errorf(NotOurs, "the branch %s is at %s, which is not an earlier attempt at this commit; merge or delete the branch", printable(c.Branch), short(u.tip))
-		case err == nil && tip.TreeHash == made.tree && slices.Equal(tip.ParentHashes, []plumbing.Hash{made.parent}):
+		case err == nil && made.same(tip):
 			return u.tip, nil
 		}
 	}
@@ -95,6 +99,18 @@ func (c Commit) push(ctx context.Context, dir string, remote Remote) (plumbing.H
 		return plumbing.ZeroHash, err
 	}
 	return made.id, u.set(ctx, made.id, pack)
+}
+
+// advanced is for a branch of people's that is not at the base: it has moved on by an attempt at the same,
+// whose answer was lost, or otherwise.
+func (c Commit) advanced(ctx context.Context, u *update, made *change) (plumbing.Hash, error) {
+	if u.tip.IsZero() {
+		return plumbing.ZeroHash, errorf(ReferenceNotFound, "there is no branch %s; create it, or name another", printable(c.Branch))
+	}
+	if tip, err := u.read(ctx, made.parent); err == nil && c.replaceable(tip) && made.same(tip) {
+		return u.tip, nil
+	}
+	return plumbing.ZeroHash, u.moved()
 }
 
 func deleteBranch(ctx context.Context, remote Remote, branch string, tip plumbing.Hash) error {
@@ -266,7 +282,11 @@ func (u *update) refused(status, said string) error {
 	if said = strings.Join(strings.Fields(said), " "); said != "" {
 		status += fmt.Sprintf(" (%s)", said)
 	}
-	return errorf(Refused, "the server refused the branch %s: %s; let the account of the Secret push branches below %s, or see what the server checks", printable(u.branch), printable(status), Branches)
+	may := "branches below " + Branches
+	if !strings.HasPrefix(u.branch, Branches) {
+		may = "to it"
+	}
+	return errorf(Refused, "the server refused the branch %s: %s; let the account of the Secret push %s, or see what the server checks", printable(u.branch), printable(status), may)
 }
 
 // reportIn takes the report out of an answer.
