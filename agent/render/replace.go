@@ -3,11 +3,15 @@ package render
 import (
 	"bytes"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/agent"
 )
 
-// Replace returns a tree in which some files, which have to be there, have other content.
+// Replace returns a tree in which some files have other content, or are new in directories that are there.
 func Replace(tree agent.Tree, files map[string][]byte) agent.Tree {
 	return replaced{Tree: tree, files: files}
 }
@@ -25,11 +29,11 @@ func (r replaced) ReadFile(name string) ([]byte, error) {
 }
 
 func (r replaced) Lstat(name string) (fs.FileInfo, error) {
-	info, err := r.Tree.Lstat(name)
-	if content, ok := r.files[name]; ok && err == nil {
-		return sized{info, int64(len(content))}, nil
+	content, ok := r.files[name]
+	if !ok {
+		return r.Tree.Lstat(name)
 	}
-	return info, err
+	return written{path.Base(name), int64(len(content))}, nil
 }
 
 func (r replaced) Open(name string) (fs.File, error) {
@@ -41,13 +45,36 @@ func (r replaced) Open(name string) (fs.File, error) {
 	return &openFile{bytes.NewReader(content), info}, err
 }
 
-// sized is a file of another size.
-type sized struct {
-	fs.FileInfo
+func (r replaced) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := r.Tree.ReadDir(name)
+	if err != nil {
+		return nil, err
+	}
+	for file, content := range r.files {
+		if path.Dir(file) != path.Clean(name) {
+			continue
+		}
+		entry := fs.FileInfoToDirEntry(written{path.Base(file), int64(len(content))})
+		at, is := slices.BinarySearchFunc(list, entry.Name(), func(e fs.DirEntry, name string) int { return strings.Compare(e.Name(), name) })
+		if !is {
+			list = slices.Insert(slices.Clone(list), at, entry)
+		}
+	}
+	return list, nil
+}
+
+// written is a file whose content is given.
+type written struct {
+	name string
 	size int64
 }
 
-func (s sized) Size() int64 { return s.size }
+func (w written) Name() string       { return w.name }
+func (w written) Size() int64        { return w.size }
+func (w written) Mode() fs.FileMode  { return 0o644 }
+func (w written) ModTime() time.Time { return time.Time{} }
+func (w written) IsDir() bool        { return false }
+func (w written) Sys() any           { return nil }
 
 type openFile struct {
 	*bytes.Reader

@@ -3,7 +3,9 @@ package render_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -33,7 +35,35 @@ func TestReplace(t *testing.T) {
 	if info, err := f.Stat(); err != nil || info.Size() != 300 {
 		t.Errorf("%v, %v", info, err)
 	}
+	if list, err := tree.ReadDir("d"); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
 	if other, err := tree.ReadFile("a.txt"); string(other) != "a" || err != nil {
 		t.Errorf("%q, %v", other, err)
+	}
+}
+
+// A file that is new is there as others are.
+func TestReplaceAdds(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir+"/d/e", 0o755), os.WriteFile(dir+"/d/b.txt", []byte("b"), 0o644), os.WriteFile(dir+"/d/e/x.txt", nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	tree := render.Replace(os.DirFS(dir).(agent.Tree), map[string][]byte{"d/c.txt": []byte("new"), "d/a.txt": nil, "top.txt": []byte("t")})
+	var all []string
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all = append(all, name)
+		}
+		return err
+	})
+	if want := []string{"d/a.txt", "d/b.txt", "d/c.txt", "d/e/x.txt", "top.txt"}; err != nil || !slices.Equal(all, want) {
+		t.Errorf("%v, %v, want %v", all, err, want)
+	}
+	if info, err := tree.Lstat("d/c.txt"); err != nil || info.Size() != 3 || !info.Mode().IsRegular() || info.Name() != "c.txt" {
+		t.Errorf("%v, %v", info, err)
+	}
+	if _, err := tree.Lstat("d/z.txt"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }
