@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path"
 	"strings"
+
+	"github.com/sluice-dev/sluice/e2e/bucket"
 )
 
 // maxArtifact bounds model.json, in bytes.
@@ -63,8 +66,11 @@ func fetch(ctx context.Context, uri string) ([]byte, error) {
 		defer file.Close()
 		return readAll(file)
 	case "s3":
-		bucket, key, _ := strings.Cut(rest, "/")
-		return bucketOf(os.Getenv).get(ctx, bucket, key)
+		name, key, err := bucket.Parse("s3://" + rest)
+		if err != nil {
+			return nil, err
+		}
+		return bucket.Open(os.Getenv).Get(ctx, name, key, maxArtifact)
 	}
 	return nil, fmt.Errorf("the scheme %q is not known: use s3 or file", scheme)
 }
@@ -78,12 +84,7 @@ func readAll(r io.Reader) ([]byte, error) {
 	return content, err
 }
 
-// escapePath writes a key as S3 wants it in a URL: each part by itself, all but letters, digits
-// and -._~ as bytes.
-func escapePath(key string) string {
-	parts := strings.Split(key, "/")
-	for n, part := range parts {
-		parts[n] = strings.ReplaceAll(url.QueryEscape(part), "+", "%20")
-	}
-	return strings.Join(parts, "/")
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }

@@ -10,13 +10,13 @@
 //	MODEL_NAME   what the model is called in requests; model by default
 //	ADDRESS      to listen on; :8080 by default
 //	DRAIN        how long it goes on serving after SIGTERM; 5s by default
-//	AWS_…        for s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (without them it asks
-//	             as nobody), AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL
+//	AWS_…        for s3, as package bucket reads them
 //
-// model.json is a linear model, and can have a share of the requests fail, which is how a
-// version becomes a bad one:
+// model.json is a linear model, or with the link logistic, as e2e/trainer writes it, one that
+// answers with probabilities. It can have a share of the requests fail, which is how a version
+// becomes a bad one:
 //
-//	{"version": "v7", "weights": [0.5, 2], "bias": 1, "errorRate": 0.3}
+//	{"version": "v7", "weights": [0.5, 2], "bias": 1, "link": "logistic", "errorRate": 0.3}
 //
 // What comes out:
 //

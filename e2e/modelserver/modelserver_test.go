@@ -148,6 +148,15 @@ func TestPredictions(t *testing.T) {
 	}
 }
 
+// TestProbabilities has a model that was trained to tell yes from no.
+func TestProbabilities(t *testing.T) {
+	r := begin(t, artifact(t, `{"version": "v8", "weights": [1, 2], "bias": -3, "link": "logistic"}`))
+	const want = `{"version":"v8","predictions":[0.5,0.8807970779778823,1,0]}`
+	if status, body := post(t, r.url+predictPath, `{"instances": [[1, 1], [1, 2], [1e6, 1e6], [-1e6, -1e6]]}`); status != 200 || body != want {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // TestErrorRate has many clients at once get exactly the share of failures that was asked for.
 func TestErrorRate(t *testing.T) {
 	for rate, want := range map[string]int64{"0": 0, "0.3": 300, "0.05": 50, "1": 1000} {
@@ -184,6 +193,7 @@ func TestBadArtifacts(t *testing.T) {
 		`{"version": "v1"}`:                     "model.json has no weights",
 		`{"version": "v1", "weights": [1e999]}`: "model.json cannot be read",
 		`{"version": "v1", "weights": [1], "errorRate": 1.5}`: "the errorRate 1.5 of model.json is not from 0 to 1",
+		`{"version": "v1", "weights": [1], "link": "probit"}`: `the link "probit" of model.json is not known: use logistic, or leave it out`,
 		strings.Repeat(" ", maxArtifact+1):                    "model.json has more than 16 MiB",
 	} {
 		if err := <-start(t, artifact(t, content)).ended; err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "loading file:///") {

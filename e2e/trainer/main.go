@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sluice-dev/sluice/e2e/bucket"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "trainer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	o, err := readOrder(os.Getenv)
+	if err != nil {
+		return err
+	}
+	store := bucket.Open(os.Getenv)
+	rows, err := gather(ctx, store, o.data)
+	if err != nil {
+		return err
+	}
+	log.Printf("%s: %d rows in %d files", o.data, len(rows.Rows), rows.files)
+	made, err := o.train(rows)
+	if err != nil {
+		return err
+	}
+	if err := made.write(ctx, store, o.run); err != nil {
+		return err
+	}
+	log.Printf("%s: accuracy %s, logloss %s", made.result.URI, made.result.Metrics["accuracy"], made.result.Metrics["logloss"])
+	return nil
+}
