@@ -31,14 +31,16 @@
 // header kubeflow-userid is refused as the mesh of the distribution does it, before the server. A pipeline
 // is a YAML document with the fields that are looked at, and is never compiled. Package URLs are refused
 // as private addresses are. Filters know EQUALS, NOT_EQUALS, IN and IS_SUBSTRING over texts, and lists are
-// sorted by creation. Recurring runs, tags, updates, retries and the older API are missing. With
-// Options.Native, versions are looked up with the test's function; the endpoints for pipelines know only
-// what came through them. An artifact that a test puts (Run.Artifact) can be read, which is so for
-// workflows of the older API only.
+// sorted by creation. Recurring runs, tags, updates, retries and the older API are missing. An artifact that
+// a test puts (Run.Artifact) can be read, which is so for workflows of the older API only.
 //
 // # Kubernetes-native mode
 //
 // CRDs are the kinds Pipeline and PipelineVersion of pipelines.kubeflow.org/v2beta1, written from what
 // is known of them. That a spec does not change but for displayName is a rule of the schema here, where
 // Kubeflow Pipelines has a webhook for it; the labels and the owner that its webhook adds are missing.
+//
+// With Options.Native, the test says which there are. As in Kubeflow Pipelines a version then has the name of
+// its object, and lists are filtered by a part of a name only. A Pipeline without versions is not seen, and
+// what is uploaded does not become an object.
 package kfp

@@ -13,6 +13,7 @@ type pipeline struct {
 	Description string `json:"description,omitempty"`
 	CreatedAt   stamp  `json:"created_at"`
 	Namespace   string `json:"namespace,omitempty"`
+	native      bool
 }
 
 type version struct {
@@ -24,6 +25,7 @@ type version struct {
 	CreatedAt   stamp           `json:"created_at"`
 	Spec        json.RawMessage `json:"pipeline_spec"`
 	compiled    compiled
+	native      bool
 }
 
 func (p *pipeline) key() (stamp, string) { return p.CreatedAt, p.ID }
@@ -103,6 +105,9 @@ func (s *Server) listPipelines(r *http.Request, user string) (any, error) {
 	namespace := s.namespace(r.URL.Query().Get("namespace"))
 	if err := s.authorize(user, "list", "pipelines", namespace); err != nil {
 		return nil, err
+	}
+	if err := s.filterable(r); err != nil {
+		return nil, wrap(err, "Failed to list pipelines")
 	}
 	var found []*pipeline
 	for _, p := range s.pipelines {
@@ -202,6 +207,9 @@ func (s *Server) createVersion(r *http.Request, user string) (any, error) {
 func (s *Server) listVersions(r *http.Request, id, user string) (any, error) {
 	if _, err := s.pipeline(id, "list", user); err != nil {
 		return nil, wrap(err, "Failed to list pipeline versions due to error fetching the namespace for pipeline "+id)
+	}
+	if err := s.filterable(r); err != nil {
+		return nil, wrap(err, "Failed to list pipeline versions")
 	}
 	var found []*version
 	for _, v := range s.versions {

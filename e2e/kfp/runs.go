@@ -123,14 +123,6 @@ func (s *Server) createRun(r *http.Request, user string) (any, error) {
 
 // compiledOf is the pipeline of a reference, and completes it: without a version the newest is meant.
 func (s *Server) compiledOf(r *reference) (compiled, error) {
-	if s.options.Native != nil {
-		if pipelineID, spec, found := s.options.Native(r.VersionID); found {
-			if pipelineID != r.PipelineID {
-				return compiled{}, fail(invalidArgument, "Pipeline version %v belongs to pipeline %v (not %v)", r.VersionID, pipelineID, r.PipelineID)
-			}
-			return compile(spec)
-		}
-	}
 	if r.VersionID == "" {
 		for _, v := range s.versions {
 			if v.PipelineID == r.PipelineID {

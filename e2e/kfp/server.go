@@ -27,9 +27,17 @@ type Options struct {
 	Now func() time.Time
 	// Walk has runs go on by the clock. Default: they stay PENDING until the test says otherwise.
 	Walk *Walk
-	// Native finds a PipelineVersion in Kubernetes by its UID: the UID of its Pipeline and the
-	// pipeline spec, in YAML or JSON. It makes pipelines objects of Kubernetes.
-	Native func(versionID string) (pipelineID string, spec []byte, found bool)
+	// Native lists the PipelineVersions of Kubernetes. It makes pipelines objects there.
+	Native func() []Object
+}
+
+// Object is a PipelineVersion of Kubernetes, by the name of the object.
+type Object struct {
+	Namespace, Name, ID  string
+	Pipeline, PipelineID string
+	CreatedAt            time.Time
+	// Spec is the pipeline spec, in YAML or JSON.
+	Spec []byte
 }
 
 // Walk is how runs go on by the clock.
@@ -188,6 +196,7 @@ func (s *Server) authenticated(h handler) http.Handler {
 		}
 		s.mu.Lock()
 		s.walk()
+		s.mirror()
 		message, err := h(r, user)
 		data := encode(message) // as it is now
 		s.mu.Unlock()

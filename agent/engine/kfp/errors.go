@@ -103,7 +103,7 @@ func refusal(status int, body []byte, token string) *Error {
 	}
 	switch status {
 	case http.StatusUnauthorized:
-		return sayf(Unauthenticated, "it does not know who asks%s: give the agent a projected token of the audience %s, and see whether the server asks for another", words, Audience)
+		return sayf(Unauthenticated, "it does not know who asks%s: name an account in spec.serviceAccountName, of which it gets a token for the audience %s, and see whether the server asks for another", words, Audience)
 	case http.StatusForbidden:
 		return sayf(Forbidden, "the account has no right to it%s: let a Role for the group pipelines.kubeflow.org give it that verb in that namespace, and an AuthorizationPolicy let its pods through", words)
 	case http.StatusNotFound:

@@ -28,7 +28,7 @@ func TestFaults(t *testing.T) {
 		temporary bool
 		want      string
 	}{
-		{"401", kfp.Body(401, `{"code":16,"message":"chain: no","details":[{"code":16,"message":"no `+secret+`"}]}`), Unauthenticated, true, `it does not know who asks, in its words "no ***": give the agent a projected token of the audience pipelines.kubeflow.org`},
+		{"401", kfp.Body(401, `{"code":16,"message":"chain: no","details":[{"code":16,"message":"no `+secret+`"}]}`), Unauthenticated, true, `it does not know who asks, in its words "no ***": name an account in spec.serviceAccountName, of which it gets a token for the audience pipelines.kubeflow.org`},
 		{"403", kfp.Body(403, `{"code":7,"message":"User 'x' is not authorized","details":[]}`), Forbidden, false, `has no right to it, in its words "User 'x' is not authorized": let a Role for the group pipelines.kubeflow.org`},
 		{"403 of a mesh", kfp.Body(403, "RBAC: access denied"), Forbidden, false, "an AuthorizationPolicy let its pods through"},
 		{"404", kfp.Body(404, `{"code":5,"message":"Pipeline x not found"}`), Missing, false, `it is not there, in its words "Pipeline x not found"`},

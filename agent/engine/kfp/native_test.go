@@ -176,6 +176,31 @@ func TestNativePrune(t *testing.T) {
 	}
 }
 
+// objectsOf are the versions that are objects, as a server reads them.
+func objectsOf(t *testing.T, c client.Client, pipelineID string) []kfp.Object {
+	var list unstructured.UnstructuredList
+	list.SetGroupVersionKind(NativeVersion)
+	if err := c.List(t.Context(), &list); err != nil {
+		t.Error(err)
+	}
+	var objects []kfp.Object
+	for _, o := range list.Items {
+		spec, _, err := unstructured.NestedMap(o.Object, "spec", "pipelineSpec")
+		if err != nil {
+			t.Error(err)
+		}
+		data, err := json.Marshal(spec)
+		if err != nil {
+			t.Error(err)
+		}
+		objects = append(objects, kfp.Object{
+			Namespace: o.GetNamespace(), Name: o.GetName(), ID: string(o.GetUID()), Pipeline: pipelineOf(&o), PipelineID: pipelineID,
+			CreatedAt: o.GetCreationTimestamp().Time, Spec: data,
+		})
+	}
+	return objects
+}
+
 // Runs are made of objects by their UIDs.
 func TestNativeRun(t *testing.T) {
 	n, c := newNative(fine, fine)
@@ -183,27 +208,22 @@ func TestNativeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, kfp.Options{Native: func(id string) (string, []byte, bool) {
-		var objects unstructured.UnstructuredList
-		objects.SetGroupVersionKind(NativeVersion)
-		if err := c.List(t.Context(), &objects); err != nil {
-			t.Error(err)
+	w := newWorld(t, kfp.Options{Native: func() []kfp.Object { return objectsOf(t, c, v.PipelineID) }})
+	pipeline, err := w.client.FindPipeline(t.Context(), namespace, "train")
+	if err != nil || pipeline.ID != v.PipelineID {
+		t.Errorf("the pipeline is %+v, %v", pipeline, err)
+	}
+	for _, name := range []string{v.Name, "train-" + v.Name, ""} {
+		if found, err := w.client.FindVersion(t.Context(), pipeline, name); err != nil || found.ID != v.ID {
+			t.Errorf("the version %q is %+v, %v", name, found, err)
 		}
-		for _, o := range objects.Items {
-			if string(o.GetUID()) == id {
-				spec, _, err := unstructured.NestedMap(o.Object, "spec", "pipelineSpec")
-				if err != nil {
-					t.Error(err)
-				}
-				data, err := json.Marshal(spec)
-				if err != nil {
-					t.Error(err)
-				}
-				return v.PipelineID, data, true
-			}
-		}
-		return "", nil, false
-	}})
+	}
+	if _, err := w.client.FindVersion(t.Context(), pipeline, "sha256-other"); ReasonOf(err) != Missing {
+		t.Errorf("a version that is not there: %v", err)
+	}
+	if objects, err := w.client.KeepsObjects(t.Context()); err != nil || !objects {
+		t.Errorf("it keeps objects: %t, %v", objects, err)
+	}
 	order := Order{Name: "r", Namespace: namespace, Experiment: "e", Version: v, Parameters: map[string]any{"data": "s3://x"}}
 	if _, err := w.client.Start(t.Context(), order); err != nil {
 		t.Fatal(err)

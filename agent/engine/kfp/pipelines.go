@@ -104,11 +104,15 @@ func (c *Client) FindVersion(ctx context.Context, p Pipeline, name string) (Vers
 		query = url.Values{"page_size": {strconv.Itoa(pageSize)}, "filter": {filter}}
 	}
 	first, err := c.versions(ctx, p, query)
+	found := first.items
+	if name != "" && ReasonOf(err) == Invalid {
+		found, err = c.allVersions(ctx, p)
+	}
 	if err != nil {
 		return Version{}, about(err, "the pipeline %s%s", p.Name, of(p.Namespace))
 	}
-	for _, v := range first.items {
-		if name == "" || v.Name == name {
+	for _, v := range found {
+		if name == "" || v.Name == name || v.Name == nativeName(p.Name, name) {
 			return v, nil
 		}
 	}
@@ -116,6 +120,13 @@ func (c *Client) FindVersion(ctx context.Context, p Pipeline, name string) (Vers
 		return Version{}, sayf(Missing, "the pipeline %s%s has no version: upload one, or let a Pipeline deliver it", p.Name, of(p.Namespace))
 	}
 	return Version{}, sayf(Missing, "the pipeline %s%s has no version %s: it was deleted, or is not delivered yet", p.Name, of(p.Namespace), printable(name))
+}
+
+// allVersions are all of a pipeline, a few at a time, for each comes with all that is in it. Where they are
+// objects of Kubernetes the server filters them by no name, and gives them that of the object.
+func (c *Client) allVersions(ctx context.Context, p Pipeline) ([]Version, error) {
+	query := url.Values{"page_size": {strconv.Itoa(nativePage)}}
+	return list(query, func(q url.Values) (page[Version], error) { return c.versions(ctx, p, q) })
 }
 
 // versions is a page of a pipeline's.
@@ -178,6 +189,16 @@ func (c *Client) version(ctx context.Context, v Version) (found apiVersion, err 
 		return found, err
 	}
 	return found, c.get(ctx, "/pipelines/"+pipeline+"/versions/"+id, nil, &found)
+}
+
+// KeepsObjects tells whether the server says that it keeps pipelines in a database, or as objects of
+// Kubernetes. Those before 2.14 say nothing, and have a database.
+func (c *Client) KeepsObjects(ctx context.Context) (bool, error) {
+	var health struct {
+		Store string `json:"pipeline_store"`
+	}
+	err := c.get(ctx, "/healthz", nil, &health)
+	return health.Store == "kubernetes", err
 }
 
 // Deliver has a pipeline have a version of this content, and makes what is missing for it. It can be
@@ -248,11 +269,10 @@ func (c *Client) uploadVersion(ctx context.Context, p Pipeline, pkg Package) err
 // noReason is all that the server says of an upload that it does not let somebody do.
 const noReason = "Failed to create a pipeline version"
 
-// Prune deletes versions that were delivered, but for those in use, by their ids, and the newest of the
-// others. It returns those that are gone, also with an error.
+// Prune deletes versions that were delivered, but for those in use, by their ids or names, and the newest
+// of the others. It returns those that are gone, also with an error.
 func (c *Client) Prune(ctx context.Context, p Pipeline, keep int, inUse []string) ([]Version, error) {
-	query := url.Values{"page_size": {strconv.Itoa(pageSize)}}
-	all, err := list(query, func(q url.Values) (page[Version], error) { return c.versions(ctx, p, q) })
+	all, err := c.allVersions(ctx, p)
 	if err != nil {
 		return nil, about(err, "the pipeline %s%s", p.Name, of(p.Namespace))
 	}

@@ -63,6 +63,22 @@ func (c *Client) Submit(ctx context.Context, r Request) (State, error) {
 	return state, about(err, "the run %s", printable(r.Name))
 }
 
+// Find finds the run of a name that counts. It makes nothing; Missing says that there is none.
+func (c *Client) Find(ctx context.Context, namespace, experiment, name string) (State, error) {
+	id, err := c.findExperiment(ctx, namespace, experiment)
+	if err != nil {
+		return State{}, about(err, "the experiment %s%s", printable(experiment), of(namespace))
+	}
+	runs, err := c.runsNamed(ctx, id, name)
+	if err == nil && len(runs) == 0 {
+		err = sayf(Missing, "it is not there")
+	}
+	if err != nil {
+		return State{}, about(err, "the run %s", printable(name))
+	}
+	return c.settle(ctx, runs)
+}
+
 // order is what a request comes to.
 func (c *Client) order(ctx context.Context, namespace string, r Request) (Order, error) {
 	pipeline, err := c.FindPipeline(ctx, namespace, r.Run.Pipeline)

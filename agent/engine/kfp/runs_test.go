@@ -387,6 +387,22 @@ func TestSubmit(t *testing.T) {
 }
 
 // A proxy that has lost its way to the server answers 404 as well. The run is not forgotten for that.
+func TestFind(t *testing.T) {
+	w := newWorld(t, kfp.Options{})
+	if _, err := w.client.Find(t.Context(), namespace, "fraud", "r"); ReasonOf(err) != Missing || w.Count("POST", "") != 0 {
+		t.Errorf("without an experiment: %v", err)
+	}
+	first := w.started(t, "other")
+	if _, err := w.client.Find(t.Context(), namespace, "fraud", "r"); ReasonOf(err) != Missing {
+		t.Errorf("without a run: %v", err)
+	}
+	second := w.Copy(first.ID)
+	found, err := w.client.Find(t.Context(), namespace, "fraud", "other")
+	if id := w.counts(t, "other"); err != nil || found.ID != id || !strings.Contains(found.Note, "it was made 2 times") {
+		t.Errorf("of %s and %s counts %s, and %+v, %v is found", first.ID, second.ID(), id, found, err)
+	}
+}
+
 func TestNotForgotten(t *testing.T) {
 	w := newWorld(t, kfp.Options{})
 	order := w.order(t, "r")

@@ -26,11 +26,11 @@ type Version struct {
 	CreatedAt            time.Time
 }
 
-// stale are the versions that go: those named by their content, but for the ones in use and the
-// newest of the others. What people have uploaded by another name is theirs.
+// stale are the versions that go: those named by their content, but for the ones in use, by their ids or
+// names, and the newest of the others. What people have uploaded by another name is theirs.
 func stale(versions []Version, keep int, inUse []string) []Version {
 	old := slices.DeleteFunc(slices.Clone(versions), func(v Version) bool {
-		return !ours.MatchString(v.Name) || slices.Contains(inUse, v.ID)
+		return !ours.MatchString(v.Name) || slices.Contains(inUse, v.ID) || slices.Contains(inUse, v.Name)
 	})
 	slices.SortFunc(old, func(a, b Version) int {
 		if c := b.CreatedAt.Compare(a.CreatedAt); c != 0 {
