@@ -54,6 +54,19 @@ type Version struct {
 	Created time.Time
 }
 
+// VersionOf is what gates know of a ModelVersion.
+func VersionOf(v *v1alpha1.ModelVersion) Version {
+	of := Version{
+		Name: v.Spec.Version, Metrics: v.Spec.MetricTexts(), Labels: v.Labels, Lineage: v.Spec.Lineage, Format: v.Spec.Format,
+		Artifact: Artifact{URI: v.Spec.Artifact.URI, Digest: v.Spec.Artifact.Digest, Size: v.Spec.Artifact.Size},
+		Created:  v.CreationTimestamp.Time,
+	}
+	if found := v.Status.Artifact; found != nil && found.Verified {
+		of.Artifact.Digest, of.Artifact.Size, of.Artifact.Verified = found.Digest, &found.Size, true
+	}
+	return of
+}
+
 // Artifact is what is known of an artifact.
 type Artifact struct {
 	URI      string

@@ -174,12 +174,12 @@ func (w *pass) evidence(ctx context.Context, s *stage, version, revision string,
 	if candidate == nil {
 		return gate.Evidence{}, errors.New(problem)
 	}
-	e := gate.Evidence{Model: w.model.Name, Stage: s.spec.Name, Labels: w.model.Labels, Candidate: versionOf(candidate),
+	e := gate.Evidence{Model: w.model.Name, Stage: s.spec.Name, Labels: w.model.Labels, Candidate: gate.VersionOf(candidate),
 		Stages: map[string]gate.Serving{}, Approvals: map[string]gate.Approval{}}
 	if serves := s.serves(); serves != "" {
 		current := gate.Version{Name: serves} // it has no metrics if its ModelVersion is gone
 		if found, _ := w.versions.find(serves); found != nil {
-			current = versionOf(found)
+			current = gate.VersionOf(found)
 		}
 		e.Current = &current
 	}
@@ -254,17 +254,4 @@ func (w *pass) approvedBefore(s stage, version, revision string) bool {
 	return slices.ContainsFunc(w.promotions[s.spec.Name], func(p v1alpha1.Promotion) bool {
 		return p.Spec.Number < s.newest.Spec.Number && p.Spec.Version == version && p.Spec.Revision == revision && p.Status.Phase == v1alpha1.PromotionSucceeded && p.Spec.Request != restored
 	})
-}
-
-// versionOf is what gates know of a ModelVersion.
-func versionOf(v *v1alpha1.ModelVersion) gate.Version {
-	of := gate.Version{
-		Name: v.Spec.Version, Metrics: v.Spec.MetricTexts(), Labels: v.Labels, Lineage: v.Spec.Lineage, Format: v.Spec.Format,
-		Artifact: gate.Artifact{URI: v.Spec.Artifact.URI, Digest: v.Spec.Artifact.Digest, Size: v.Spec.Artifact.Size},
-		Created:  v.CreationTimestamp.Time,
-	}
-	if found := v.Status.Artifact; found != nil && found.Verified {
-		of.Artifact.Digest, of.Artifact.Size, of.Artifact.Verified = found.Digest, &found.Size, true
-	}
-	return of
 }

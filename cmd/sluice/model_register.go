@@ -11,15 +11,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/artifact"
+	"github.com/sluice-dev/sluice/agent/registration"
 	"github.com/spf13/cobra"
-	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // registering is one call of `sluice model register`.
@@ -104,32 +102,30 @@ func (r *registering) run(ctx context.Context) error {
 	return r.write()
 }
 
-// What the API server takes.
-var (
-	modelName     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	versionName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$`)
-	metricDecimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$`)
-)
-
 // complete checks the flags and puts them into the spec.
 func (r *registering) complete() error {
 	switch {
 	case r.spec.Model == "" || r.spec.Version == "":
 		return errors.New("say which version of which model it is: --model fraud --version v8")
-	case !modelName.MatchString(r.spec.Model) || len(r.spec.Model) > 48:
-		return errors.New("--model is no name of a Model: use at most 48 lower-case letters, digits and dashes")
-	case !versionName.MatchString(r.spec.Version) || len(r.spec.Version) > 63:
-		return errors.New("--version is no name of a version: use at most 63 letters, digits, dashes, dots and underscores")
 	case r.to != "" && r.output != "yaml":
 		return errors.New("--to writes YAML: leave -o out")
 	case !strings.Contains(r.spec.Artifact.URI, "://"):
 		return errors.New("the agent cannot read the disk of this machine: upload the files, and name them by their URI, such as s3://models/fraud/v8/")
 	}
+	if err := registration.CheckModel(r.spec.Model); err != nil {
+		return fmt.Errorf("--model %w", err)
+	}
+	if err := registration.CheckVersion(r.spec.Model, r.spec.Version); err != nil {
+		return fmt.Errorf("--version %w", err)
+	}
 	r.spec.Format.Name, r.spec.Format.Version, _ = strings.Cut(r.format, ":")
 	if r.secret != "" {
 		r.spec.Artifact.SecretRef = &meta.LocalObjectReference{Name: r.secret}
 	}
-	return r.readMetrics()
+	if err := r.readMetrics(); err != nil {
+		return err
+	}
+	return registration.Check(r.spec)
 }
 
 // readMetrics puts the metrics of the file and of the flags together.
@@ -149,22 +145,9 @@ func (r *registering) readMetrics() error {
 		}
 		metrics[name] = value
 	}
-	for _, name := range slices.Sorted(maps.Keys(metrics)) {
-		if value := metrics[name]; !metricDecimal.MatchString(value) || len(value) > 64 {
-			return fmt.Errorf("the metric %s is %s, which is no decimal number: write it as 0.941", oneLine(name), shorten(oneLine(value), 80))
-		}
-		if name == "" || len(name) > 63 || name != oneLine(name) {
-			return fmt.Errorf("a metric is named %q: name it in at most 63 letters, such as auc", name)
-		}
-	}
-	if len(metrics) > 128 {
-		return fmt.Errorf("there are %d metrics: a ModelVersion holds at most 128", len(metrics))
-	}
-	r.spec.Metrics = map[string]v1alpha1.Metric{}
-	for name, value := range metrics {
-		r.spec.Metrics[name] = v1alpha1.Metric(value)
-	}
-	return nil
+	var err error
+	r.spec.Metrics, err = registration.Metrics(metrics)
+	return err
 }
 
 // maxMetricsFile is more than 128 metrics take.
@@ -227,44 +210,12 @@ func (r *registering) read(ctx context.Context) error {
 	return nil
 }
 
-// name is that of the ModelVersion, which is more strict than that of a version.
-func (r *registering) name() string {
-	return strings.ReplaceAll(strings.ToLower(r.spec.Model+"-"+r.spec.Version), "_", "-")
-}
-
-// manifest is the ModelVersion, with its fields in the order in which they are read.
+// manifest is the ModelVersion as it is printed or written.
 func (r *registering) manifest() ([]byte, error) {
-	type metadata struct {
-		Name      string `json:"name"`
-		Namespace string `json:"namespace,omitempty"`
-	}
-	text, err := json.MarshalIndent(struct {
-		APIVersion string                    `json:"apiVersion"`
-		Kind       string                    `json:"kind"`
-		Metadata   metadata                  `json:"metadata"`
-		Spec       v1alpha1.ModelVersionSpec `json:"spec"`
-	}{v1alpha1.GroupVersion.String(), v1alpha1.ModelVersionKind, metadata{r.name(), r.namespace}, r.spec}, "", "  ")
-	if err != nil {
-		return nil, err
-	}
 	if r.output == "json" {
-		return append(text, '\n'), nil
+		return registration.JSON(r.namespace, r.spec)
 	}
-	node, err := kyaml.Parse(string(text))
-	if err != nil {
-		return nil, err
-	}
-	block(node.YNode())
-	out, err := node.String()
-	return []byte(out), err
-}
-
-// block writes nodes as people do.
-func block(node *kyaml.Node) {
-	node.Style = 0
-	for _, inner := range node.Content {
-		block(inner)
-	}
+	return registration.YAML(r.namespace, r.spec)
 }
 
 // write puts the manifest into a directory.
@@ -276,7 +227,7 @@ func (r *registering) write() error {
 	if err := os.MkdirAll(r.to, 0o755); err != nil {
 		return err
 	}
-	name := r.name() + ".yaml"
+	name := registration.Name(r.spec.Model, r.spec.Version) + ".yaml"
 	file := filepath.Join(r.to, name)
 	there, err := os.ReadFile(file)
 	switch {
