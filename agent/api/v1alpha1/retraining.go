@@ -403,6 +403,7 @@ type ObjectRun struct {
 
 // ResultSpec says where the result of a run is found, and how it comes to Git.
 // +kubebuilder:validation:XValidation:rule="[has(self.artifact), has(self.outputs), has(self.configMap), has(self.terminationMessage)].filter(x, x).size() == 1",message="a result has exactly one of artifact, outputs, configMap and terminationMessage"
+// +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || !has(self.artifact) && !has(self.outputs)",message="artifact and outputs have a secretRef of their own: put it there"
 type ResultSpec struct {
 	// Artifact is a JSON or YAML document in an object store, at most 1 MiB: uri, digest, size, metrics,
 	// format, lineage.
@@ -419,6 +420,11 @@ type ResultSpec struct {
 	// TerminationMessage of the pod of a Job is the document.
 	// +optional
 	TerminationMessage bool `json:"terminationMessage,omitempty"`
+
+	// SecretRef names a Secret of this namespace with the credentials for the artifact, where the document is in
+	// a ConfigMap or a termination message. ModelVersions get the same.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
 	// Version of the ModelVersion: a template over what parameters are over.
 	// Default: {{ .Slot.UTC.Format "20060102-1504" }}.

@@ -1808,6 +1808,11 @@ func (in *ResultSpec) DeepCopyInto(out *ResultSpec) {
 		*out = new(ResultOutputs)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.SecretRef != nil {
+		in, out := &in.SecretRef, &out.SecretRef
+		*out = new(meta.LocalObjectReference)
+		**out = **in
+	}
 	if in.Propose != nil {
 		in, out := &in.Propose, &out.Propose
 		*out = new(ResultProposal)
