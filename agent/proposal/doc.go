@@ -1,5 +1,6 @@
 // Package proposal changes the one line in Git that says which version of a model serves in a
-// stage, and pushes the change as a commit to a branch of its own, for people to merge.
+// stage, or adds a version, and pushes the change as a commit to a branch of its own, for people to
+// merge; a version also to a branch of theirs, where they have said so.
 //
 // What goes in: the files of a revision, a way to render the overlay that has the Model, the
 // names of the model, the stage and the version. What comes out: an [Edit] of one file, of which
@@ -12,6 +13,10 @@
 // Model and nothing else. So it does not matter how Kustomize came by the value, nor which of
 // several places is the last to set it: the others have no effect.
 //
-// What it never does: guess, write YAML anew, push to a branch that is not below sluice/, or let
+// [ProposeVersion] brings a new version to Git, of which a run has made the artifact: its manifest as a
+// file, the line in a kustomization that lists it, and the line of a stage if there is one, in one commit.
+// It is tried as a whole first: nothing else may become different in the overlay.
+//
+// What it never does: guess, write YAML anew, replace what is on a branch that is not below sluice/, or let
 // a name into the name of a branch, or into a message, that was not checked.
 package proposal

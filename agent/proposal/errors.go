@@ -14,6 +14,10 @@ const (
 	Settled Kind = "Settled"
 	// NoLine: there is no one line that could be changed.
 	NoLine Kind = "NoLine"
+	// NoPlace: a version cannot be added where it is to be.
+	NoPlace Kind = "NoPlace"
+	// Taken: the file of a version is there, and says something else.
+	Taken Kind = "Taken"
 )
 
 // Error is why a revision cannot be edited. Trying again does not help: another commit does.

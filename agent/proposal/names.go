@@ -1,8 +1,8 @@
 package proposal
 
 import (
-	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,6 +16,8 @@ const (
 	Promote Purpose = "promote"
 	// Revert: a version that failed is taken back.
 	Revert Purpose = "revert"
+	// Retrain: a run has made a version.
+	Retrain Purpose = "retrain"
 )
 
 // Names as the API server lets them through. They are checked again, as a Model of another time
@@ -49,7 +51,24 @@ func Branch(purpose Purpose, model, stage, version string) (string, error) {
 	if err := checkNames(model, stage, version); err != nil {
 		return "", err
 	}
-	branch := fmt.Sprintf("%s%s/%s-%s-%s", gitrepo.Branches, purpose, model, stage, version)
+	return purpose.branch(version, model, stage, version)
+}
+
+// VersionBranch is the name of the branch on which a version comes to Git.
+func VersionBranch(model, version string) (string, error) {
+	if !labelName.MatchString(model) || !versionName.MatchString(version) {
+		return "", errorf(Invalid, "the name of the Model has to be of lower-case letters, digits and '-', and the version of letters, digits, '-', '.' and '_'; they are %.100q and %.100q", model, version)
+	}
+	return Retrain.branch(version, model, version)
+}
+
+// IsVersionBranch tells whether a branch is one on which a version comes to Git.
+func IsVersionBranch(branch string) bool {
+	return strings.HasPrefix(branch, gitrepo.Branches+string(Retrain)+"/")
+}
+
+func (p Purpose) branch(version string, names ...string) (string, error) {
+	branch := gitrepo.Branches + string(p) + "/" + strings.Join(names, "-")
 	if err := gitrepo.CheckBranch(branch); err != nil {
 		return "", errorf(Invalid, "the version %s cannot be a part of the name of a branch in Git: name it without two dots in a row, and without .lock at the end", version)
 	}

@@ -113,16 +113,21 @@ func (p Proposal) message() string {
 	} else {
 		fmt.Fprintf(&b, "%s: promote %s to %s\n", p.Model.Name, p.Version, p.Stage)
 	}
-	for n, line := range p.Evidence[:min(len(p.Evidence), mostEvidence)] {
+	evidence(&b, p.Evidence)
+	return b.String()
+}
+
+// evidence writes the lines of a message that say why.
+func evidence(b *strings.Builder, lines []string) {
+	for n, line := range lines[:min(len(lines), mostEvidence)] {
 		if n == 0 {
 			b.WriteString("\n")
 		}
 		b.WriteString("- " + sentence(line) + "\n")
 	}
-	if more := len(p.Evidence) - mostEvidence; more > 0 {
-		fmt.Fprintf(&b, "- and %d more\n", more)
+	if more := len(lines) - mostEvidence; more > 0 {
+		fmt.Fprintf(b, "- and %d more\n", more)
 	}
-	return b.String()
 }
 
 // sentence makes one line of whatever somebody wrote.

@@ -1,8 +1,10 @@
-package main
+package proposal_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/sluice-dev/sluice/agent/proposal"
 )
 
 func TestAddResource(t *testing.T) {
@@ -22,7 +24,7 @@ func TestAddResource(t *testing.T) {
 		"there already":           {"resources:\n- ./new.yaml\n", "resources:\n- ./new.yaml\n"},
 		"document marker":         {"---\nresources:\n- a.yaml\n", "---\nresources:\n- a.yaml\n- new.yaml\n"},
 	} {
-		got, err := addResource([]byte(test.before), "new.yaml")
+		got, err := proposal.AddResource([]byte(test.before), "new.yaml")
 		if err != nil || string(got) != test.want {
 			t.Errorf("%s: %v, got\n%s\nwant\n%s", name, err, got, test.want)
 		}
@@ -30,12 +32,15 @@ func TestAddResource(t *testing.T) {
 	for before, says := range map[string]string{
 		"- a\n":                                "it is no kustomization",
 		"a: [\n":                               "it is no YAML",
+		"# nothing yet\n":                      "",
+		"null\n":                               "it is no kustomization",
+		"a: &a []\nresources: *a\n":            "add new.yaml by hand",
 		"resources: a.yaml\n":                  "add new.yaml by hand",
 		"resources: {a: b}\n":                  "add new.yaml by hand",
 		"resources:\n- >-\n  a.yaml\n":         "add new.yaml by hand",
 		"resources:\n- a.yaml\n...\nmore: x\n": "",
 	} {
-		got, err := addResource([]byte(before), "new.yaml")
+		got, err := proposal.AddResource([]byte(before), "new.yaml")
 		if says == "" {
 			continue // whatever it is, it was read again
 		}
