@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // form is how the runs of one engine look.
@@ -107,6 +108,12 @@ func Build(run Run) (*unstructured.Unstructured, error) {
 // Pods selects the pods of a run by a label: those whose logs and termination messages are the run's. It is empty
 // where that is not known.
 func Pods(run Run) string {
+	if run.Template.KFP != nil { // it names the pods by the id of the run
+		if run.ID == "" || len(validation.IsValidLabelValue(run.ID)) > 0 {
+			return ""
+		}
+		return "pipeline/runid=" + run.ID
+	}
 	f, err := formOf(run.Template)
 	if err != nil || f.pods == "" {
 		return ""

@@ -195,6 +195,15 @@ func TestPods(t *testing.T) {
 			t.Errorf("pods are selected by %q, want %q", got, c.want)
 		}
 	}
+	run := attempt(v1alpha1.RunTemplate{KFP: &v1alpha1.KFPRun{Pipeline: "train"}})
+	for id, want := range map[string]string{
+		"": "", "a,app=b": "",
+		"0f5c2b1e-6a3d-4c8f-9d57-3b1a2c4d5e6f": "pipeline/runid=0f5c2b1e-6a3d-4c8f-9d57-3b1a2c4d5e6f",
+	} {
+		if run.ID = id; Pods(run) != want {
+			t.Errorf("pods of the run %q of a pipeline are selected by %q, want %q", id, Pods(run), want)
+		}
+	}
 }
 
 func TestKindsThatAreNotKnown(t *testing.T) {
