@@ -21,6 +21,7 @@ const (
 // agentInACluster is the way of someone who tries Sluice in a cluster of theirs: image,
 // install, a repository, an overlay, and a Pod that goes away.
 func agentInACluster(t *testing.T, s *story) {
+	s.serveGit()
 	s.install()
 	s.wantUnprivileged()
 

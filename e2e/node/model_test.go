@@ -49,6 +49,7 @@ var answers = map[string]float64{"v7": 5.5, "v8": 3}
 //     is for the program in it to do: it is so in e2e/modelserver.
 func modelUnderLoad(t *testing.T, s *story) {
 	image(t, s.node, "-package", "./e2e/modelserver", "-name", "example.com/modelserver", "-version", "v1")
+	s.serveGit()
 	s.install()
 	m := newModel(s)
 
@@ -151,7 +152,7 @@ type model struct {
 	earlier cluster.Requests  // to the API server, before the story
 }
 
-const bucket = "models"
+const bucketOfModels = "models"
 
 // newModel starts an S3 server that Pods reach.
 func newModel(s *story) *model {
@@ -168,7 +169,7 @@ func newModel(s *story) *model {
 			s.t.Error(err)
 		}
 	})
-	s.must(m.store.CreateBucket(s.t.Context(), bucket))
+	s.must(m.store.CreateBucket(s.t.Context(), bucketOfModels))
 	scheme := runtime.NewScheme()
 	s.must(clientgoscheme.AddToScheme(scheme))
 	s.must(v1alpha1.AddToScheme(scheme))
@@ -184,7 +185,14 @@ func newModel(s *story) *model {
 // rights that docs/models.md names, the credentials of the store, and the Overlay.
 func (m *model) furnish() {
 	m.t.Helper()
-	m.apply(fmt.Sprintf(furniture, m.namespace, strings.TrimPrefix(m.store.Endpoint, "http://"), m.store.AccessKey, m.store.SecretKey))
+	m.credentials()
+	m.apply(fmt.Sprintf(furniture, m.namespace))
+}
+
+// credentials makes the Secret that leads to the store.
+func (m *model) credentials() {
+	m.t.Helper()
+	m.must(m.api.Create(m.t.Context(), m.store.Secret(m.namespace, "store")))
 }
 
 const furniture = `
@@ -204,14 +212,6 @@ kind: RoleBinding
 metadata: {name: model-server, namespace: %[1]s}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: model-server}
 subjects: [{kind: ServiceAccount, name: model-server, namespace: %[1]s}]
----
-apiVersion: v1
-kind: Secret
-metadata:
-  name: store
-  namespace: %[1]s
-  annotations: {serving.kserve.io/s3-endpoint: %[2]q, serving.kserve.io/s3-usehttps: "0", serving.kserve.io/s3-region: us-east-1}
-stringData: {AWS_ACCESS_KEY_ID: %[3]q, AWS_SECRET_ACCESS_KEY: %[4]q}
 ---
 apiVersion: sluice.dev/v1alpha1
 kind: Overlay
@@ -267,7 +267,7 @@ spec:
 // put writes an artifact and returns its digest.
 func (m *model) put(version, content string) string {
 	m.t.Helper()
-	m.must(m.store.Put(m.t.Context(), bucket, "fraud/"+version+"/model.json", strings.NewReader(content)))
+	m.must(m.store.Put(m.t.Context(), bucketOfModels, "fraud/"+version+"/model.json", strings.NewReader(content)))
 	sum := sha256.Sum256([]byte(content))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -286,7 +286,7 @@ spec:
     uri: s3://%[2]s/fraud/%[1]s/model.json
     digest: %[3]s
     secretRef: {name: store}
-`, version, bucket, m.put(version, content))
+`, version, bucketOfModels, m.put(version, content))
 	m.files["models/versions/kustomization.yaml"] += "- " + version + ".yaml\n"
 }
 

@@ -11,17 +11,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-dev/sluice/e2e/forge"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	"github.com/sluice-dev/sluice/e2e/node"
 	"github.com/sluice-dev/sluice/e2e/objectstore"
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(node.Main(m.Run, node.Needs{Programs: []string{"./cmd/sluice", "./e2e/modelserver"}, Build: objectstore.Build}))
+	os.Exit(node.Main(m.Run, node.Needs{Programs: []string{"./cmd/sluice", "./e2e/modelserver", "./e2e/trainer"}, Build: build}))
+}
+
+// build builds the servers that the stories start.
+func build(ctx context.Context, progress io.Writer) (string, error) {
+	if binary, err := objectstore.Build(ctx, progress); err != nil {
+		return binary, err
+	}
+	return forge.Build(ctx, progress)
 }
 
 // TestNode tells its stories one after the other on one node, with the image of `make image`.
-// Each has a namespace and a Git server of its own.
+// Each has a namespace of its own.
 func TestNode(t *testing.T) {
 	if err := node.Unavailable(); err != nil {
 		t.Skip(err)
@@ -38,6 +47,7 @@ func TestNode(t *testing.T) {
 	image(t, n)
 	t.Run("Agent", func(t *testing.T) { agentInACluster(t, begin(t, n, team)) })
 	t.Run("Model", func(t *testing.T) { modelUnderLoad(t, begin(t, n, "fraud")) })
+	t.Run("Trainer", func(t *testing.T) { trainerJob(t, begin(t, n, "trainer")) })
 }
 
 // image makes the image of a program, as the command e2e/image is told to, and imports it.
@@ -68,7 +78,6 @@ type story struct {
 	began      time.Time
 }
 
-// begin starts a Git server that Pods reach.
 func begin(t *testing.T, n *node.Node, namespace string) *story {
 	s := &story{t: t, node: n, namespace: namespace, began: time.Now()}
 	t.Cleanup(func() {
@@ -76,6 +85,12 @@ func begin(t *testing.T, n *node.Node, namespace string) *story {
 			s.explain()
 		}
 	})
+	return s
+}
+
+// serveGit starts a Git server that Pods reach.
+func (s *story) serveGit() {
+	s.t.Helper()
 	var err error
 	s.git, err = gitserver.Start(gitserver.Options{
 		Address: node.Address,
@@ -83,10 +98,9 @@ func begin(t *testing.T, n *node.Node, namespace string) *story {
 		TLS:     &gitserver.TLS{},
 	})
 	s.must(err)
-	t.Cleanup(func() { _ = s.git.Close() })
+	s.t.Cleanup(func() { _ = s.git.Close() })
 	s.repository, err = s.git.Create("ml/platform")
 	s.must(err)
-	return s
 }
 
 // install installs the agent as it comes, without what an earlier story may have added.
@@ -101,10 +115,17 @@ func (s *story) install() {
 // tenant makes a namespace with an account for its overlays, and the repository in it.
 func (s *story) tenant() {
 	s.t.Helper()
-	s.apply(fmt.Sprintf(tenant, s.namespace, s.repository.URL, indent(string(s.git.CA))))
+	s.accounts()
+	s.apply(fmt.Sprintf(repository, s.namespace, s.repository.URL, indent(string(s.git.CA))))
 }
 
-const tenant = `
+// accounts makes a namespace with an account for its overlays.
+func (s *story) accounts() {
+	s.t.Helper()
+	s.apply(fmt.Sprintf(accounts, s.namespace))
+}
+
+const accounts = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s}
@@ -118,7 +139,9 @@ kind: RoleBinding
 metadata: {name: deployer, namespace: %[1]s}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: %[1]s}]
----
+`
+
+const repository = `
 apiVersion: v1
 kind: Secret
 metadata: {name: git, namespace: %[1]s}
@@ -221,7 +244,7 @@ func (s *story) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for _, command := range []string{
-		"get pods,deployments,services,endpointslices,repositories,overlays,models,modelversions,promotions,configmaps -A -o wide",
+		"get pods,deployments,jobs,services,endpointslices,repositories,overlays,models,modelversions,promotions,configmaps -A -o wide",
 		"get events -A",
 		"logs -n " + system + " -l app.kubernetes.io/component=agent --tail=100",
 	} {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -85,18 +84,7 @@ func (s *site) run(variables ...string) (output string, err error) {
 
 // rows are some by which yes and no can be told apart, but for some noise.
 func rows(seed uint64, count int) string {
-	chance := rand.New(rand.NewPCG(seed, 0))
-	var b strings.Builder
-	b.WriteString("amount,hour,label\n")
-	for range count {
-		amount, hour := chance.ExpFloat64()*100, chance.Float64()*24
-		label := 0
-		if amount/50-hour/6+chance.NormFloat64() > 0 {
-			label = 1
-		}
-		fmt.Fprintf(&b, "%.2f,%.1f,%d\n", amount, hour, label)
-	}
-	return b.String()
+	return logistic.Model{Weights: []float64{2, -1}}.Example([]string{"amount", "hour"}, seed, count)
 }
 
 // TestRun trains, and then with more rows.

@@ -13,16 +13,13 @@ import (
 var truth = Model{Weights: []float64{2, -1, 0.5, 0}, Bias: -0.5}
 
 // noisy makes rows with labels by chance, as likely as truth says.
-func noisy(seed uint64, count int) []Row {
-	chance := rand.New(rand.NewPCG(seed, 1))
-	rows := make([]Row, count)
-	for n := range rows {
-		for range truth.Weights {
-			rows[n].Features = append(rows[n].Features, chance.NormFloat64())
-		}
-		rows[n].Label = chance.Float64() < truth.Probability(rows[n].Features)
+func noisy(t *testing.T, seed uint64, count int) []Row {
+	t.Helper()
+	table, err := Read("noisy.csv", strings.NewReader(truth.Example([]string{"a", "b", "c", "d"}, seed, count)))
+	if err != nil || len(table.Rows) != count {
+		t.Fatalf("%d rows, %v", len(table.Rows), err)
 	}
-	return rows
+	return table.Rows
 }
 
 // separable makes rows of which a line through the plane tells yes from no, on very different scales.
@@ -69,7 +66,7 @@ func TestSeparable(t *testing.T) {
 
 // TestNoisy finds what the generator went by, and the place where the loss is flat.
 func TestNoisy(t *testing.T) {
-	rows := noisy(1, 20000)
+	rows := noisy(t, 1, 20000)
 	m := train(t, rows)
 	for n, want := range append([]float64{truth.Bias}, truth.Weights...) {
 		if got := append([]float64{m.Bias}, m.Weights...)[n]; math.Abs(got-want) > 0.1 {
@@ -99,10 +96,10 @@ func TestNoisy(t *testing.T) {
 }
 
 func TestMoreRowsAreBetter(t *testing.T) {
-	held := noisy(99, 5000)
+	held := noisy(t, 99, 5000)
 	last := Metrics{LogLoss: math.Inf(1)}
 	for _, count := range []int{20, 100, 500, 2500, 12500} {
-		got := measure(t, train(t, noisy(1, count)), held)
+		got := measure(t, train(t, noisy(t, 1, count)), held)
 		t.Logf("%d rows: %+v", count, got)
 		if got.LogLoss > last.LogLoss || got.Accuracy < last.Accuracy {
 			t.Errorf("with %d rows it is %+v, with fewer %+v", count, got, last)
@@ -115,7 +112,7 @@ func TestMoreRowsAreBetter(t *testing.T) {
 }
 
 func TestSameRowsSameModel(t *testing.T) {
-	if a, b := train(t, noisy(3, 500)), train(t, noisy(3, 500)); !reflect.DeepEqual(a, b) {
+	if a, b := train(t, noisy(t, 3, 500)), train(t, noisy(t, 3, 500)); !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v and %+v", a, b)
 	}
 }
@@ -148,9 +145,9 @@ func TestNothingToTrainWith(t *testing.T) {
 
 // TestSplit holds out what it held out before, when more rows come.
 func TestSplit(t *testing.T) {
-	few := Table{Columns: []string{"a", "b", "c", "d"}, Rows: noisy(1, 1000)}
+	few := Table{Columns: []string{"a", "b", "c", "d"}, Rows: noisy(t, 1, 1000)}
 	many := few
-	many.Rows = append(noisy(2, 1000), few.Rows...)
+	many.Rows = append(noisy(t, 2, 1000), few.Rows...)
 	_, first := few.Split(7)
 	training, second := many.Split(7)
 	if len(training.Rows)+len(second.Rows) != 2000 || len(second.Rows) < 400 || len(second.Rows) > 600 {
