@@ -1,8 +1,9 @@
 package agent
 
-// Owner names what owns an object: an Overlay, a Model or a Retraining. The zero Owner is nobody.
+// Owner names what owns an object: an Overlay, a Model or a Retraining; or what follows one: a Pipeline. The
+// zero Owner is nobody.
 type Owner struct {
-	// Kind is ModelOwner for a Model, RetrainingOwner for a Retraining, and empty for an Overlay.
+	// Kind is one of those below, and empty for an Overlay.
 	Kind      OwnerKind
 	Namespace string
 	Name      string
@@ -16,6 +17,8 @@ const (
 	ModelOwner OwnerKind = "Model"
 	// RetrainingOwner: what its runs are made of has labels, and no Inventory.
 	RetrainingOwner OwnerKind = "Retraining"
+	// PipelineOwner: it owns nothing, and follows the ConfigMap with its package.
+	PipelineOwner OwnerKind = "Pipeline"
 )
 
 // String gives the kind with namespace/name: Overlay team/shop.

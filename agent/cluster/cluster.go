@@ -71,6 +71,15 @@ func (a Account) String() string {
 	return "ServiceAccount " + a.Namespace + "/" + a.Name
 }
 
+// ConfigAs is what leads to the cluster in the name of an account.
+func (c *Cluster) ConfigAs(account Account) *rest.Config {
+	config := rest.CopyConfig(c.config)
+	if name := account.username(); name != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: name}
+	}
+	return config
+}
+
 // As returns the session of an account; sessions are kept and shared.
 func (c *Cluster) As(account Account) (*Session, error) {
 	c.mu.Lock()
@@ -79,10 +88,7 @@ func (c *Cluster) As(account Account) (*Session, error) {
 	if s, ok := c.sessions[name]; ok {
 		return s, nil
 	}
-	config := rest.CopyConfig(c.config)
-	if name != "" {
-		config.Impersonate = rest.ImpersonationConfig{UserName: name}
-	}
+	config := c.ConfigAs(account)
 	dyn, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up a client for %s: %w", account, err)

@@ -12,7 +12,8 @@ const (
 	WaveDefinitions = iota
 	// WaveSettings: what workloads read or run as.
 	WaveSettings
-	// WaveWorkloads: what runs, and the Services in front of it.
+	// WaveWorkloads: what runs, and the Services in front of it; and what Retrainings run, so that who
+	// sees a Retraining of a commit can see the Pipeline of the same commit.
 	WaveWorkloads
 	// WaveResources: everything else; mostly custom resources.
 	WaveResources
@@ -58,6 +59,7 @@ var waves = map[schema.GroupKind]int{
 	{Group: "policy", Kind: "PodDisruptionBudget"}:          WaveWorkloads,
 	{Group: "networking.k8s.io", Kind: "Ingress"}:           WaveWorkloads,
 	{Group: "apiregistration.k8s.io", Kind: "APIService"}:   WaveWorkloads,
+	{Group: "sluice.dev", Kind: "Pipeline"}:                 WaveWorkloads,
 
 	{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}:     WaveAdmission,
 	{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}:   WaveAdmission,

@@ -200,7 +200,7 @@ func rehearse(ctx context.Context, session *cluster.Session, p agent.Plan) agent
 	return p
 }
 
-// ours tells that a field is the agent's own: on a Model it writes the revision that brought it.
+// ours tells that a field is the agent's own: it writes the revision that brought a Model, and others.
 func ours(f agent.Field) bool {
 	return f.Path == "metadata.annotations["+v1alpha1.RevisionAnnotation+"]"
 }

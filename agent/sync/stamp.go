@@ -6,17 +6,17 @@ import (
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// stamped writes the revision on the Models that a plan applies: a promotion has to know which
-// commit asked for it. The digest of the object stays that of what Git says, so no Model is applied
-// for the sake of a stamp.
+// marked are the kinds that have to know which commit asked for what they say.
+var marked = []string{v1alpha1.ModelKind, v1alpha1.PipelineKind, v1alpha1.RetrainingKind}
+
+// stamped writes the revision on what a plan applies of these kinds. The digest of the object stays that
+// of what Git says, so nothing is applied for the sake of a stamp.
 func stamped(p agent.Plan) agent.Plan {
-	models := schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.ModelKind}
 	changes := slices.Clone(p.Changes)
 	for n, c := range changes {
-		if c.Ref.GroupKind() != models || len(c.Object.JSON) == 0 {
+		if c.Ref.Group != v1alpha1.GroupVersion.Group || !slices.Contains(marked, c.Ref.Kind) || len(c.Object.JSON) == 0 {
 			continue
 		}
 		var object map[string]any

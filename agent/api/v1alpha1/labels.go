@@ -51,8 +51,8 @@ const FollowsAnnotation = "sluice.dev/follows"
 // hook sets it to the time at which it came.
 const PullRequestsAnnotation = "sluice.dev/pullRequestsRequestedAt"
 
-// RevisionAnnotation on a Model names the revision at which the agent applied it last, as
-// main@sha1:<commit>: the commit that asks for its versions.
+// RevisionAnnotation on a Model, a Pipeline or a Retraining names the revision at which the agent applied it
+// last, as main@sha1:<commit>: the commit that asks for what it says.
 const RevisionAnnotation = "sluice.dev/revision"
 
 // Finalizer keeps a deleted Overlay until its objects are dealt with.
