@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/expression"
 )
 
 // Proposal is a pull request that the agent opens itself: a version is to serve in a stage, or, with
-// Revert, Git is to say what serves after a version was turned back.
+// Revert, Git is to say what serves after a version was turned back, or, with Retrained, a run has made
+// a version.
 //
 // What it says changes only where the facts do, and not with the time: it may be written again and
 // again.
@@ -18,7 +20,8 @@ type Proposal struct {
 	// Name of the agent, where several report on the same pull requests; empty for most.
 	Name string
 	// Model with the version that is proposed, To, against the one that serves now, From. For a revert
-	// To is the version that failed, and From the one that serves again.
+	// To is the version that failed, and From the one that serves again. What a run has made need not have
+	// a stage.
 	Model Model
 	// Soak is where the version has served before; nil for nowhere.
 	Soak *Soak
@@ -28,6 +31,20 @@ type Proposal struct {
 	Auto bool
 	// Revert is what was turned back; nil for a promotion.
 	Revert *Revert
+	// Retrained is what has made the version; nil for one that Git has.
+	Retrained *Retrained
+}
+
+// Retrained is a run that has made a version.
+type Retrained struct {
+	// Retraining by its name, and the Run with its namespace.
+	Retraining, Run string
+	// Slot for which it ran, what started it, and how long it took.
+	Slot    time.Time
+	Trigger string
+	Took    time.Duration
+	// Attempts that it took.
+	Attempts int
 }
 
 // Soak is a stage in which a version serves.
@@ -53,6 +70,8 @@ type Revert struct {
 func (p Proposal) Title() string {
 	model, stage, to := bare(p.Model.Name), bare(p.Model.Stage), bare(p.Model.To.Name)
 	switch {
+	case p.Retrained != nil:
+		return fmt.Sprintf("%s: %s from %s", model, to, bare(p.Retrained.Retraining))
 	case p.Revert == nil:
 		return fmt.Sprintf("%s: promote %s to %s", model, to, stage)
 	case p.Model.From.Name == "":
@@ -100,9 +119,12 @@ func (p Proposal) Markdown(limit int) string {
 	}
 	for _, d := range steps {
 		body := page{show: d, limit: limit}
-		if p.Revert != nil {
+		switch {
+		case p.Retrained != nil:
+			body.retrained(p)
+		case p.Revert != nil:
 			body.revert(p)
-		} else {
+		default:
 			body.promotion(p)
 		}
 		if !body.full() {
@@ -115,23 +137,60 @@ func (p Proposal) Markdown(limit int) string {
 
 func (p *page) promotion(o Proposal) {
 	m := o.Model
-	place := "as the first version there"
-	if m.From.Name != "" {
-		place = "in the place of " + code(m.From.Name)
-	}
-	p.printf("%s\n\n", named(o.Name, fmt.Sprintf("With this, %s of the model %s serves in %s, %s. %s", code(m.To.Name), code(m.Name), prose(m.Stage), place, m.course())))
-	if held := o.Held(); held != "" {
-		p.printf("**Not ready**: %s\n\n", prose(held))
-	}
+	p.printf("%s\n\n", named(o.Name, fmt.Sprintf("With this, %s of the model %s serves in %s, %s. %s", code(m.To.Name), code(m.Name), prose(m.Stage), m.place(), m.course())))
+	p.held(o)
 	if o.Soak != nil {
 		p.printf("It has had all traffic in %s since %s.\n\n", prose(o.Soak.Stage), moment(o.Soak.Since))
 	}
 	p.evidence(m)
 	p.commit(o)
+	p.auto(o)
+	p.printf("To close it without a merge is a no: %s is not proposed for %s again.\n", code(m.To.Name), prose(m.Stage))
+}
+
+func (p *page) retrained(o Proposal) {
+	m, r := o.Model, o.Retrained
+	what := fmt.Sprintf("A run of the retraining %s has made %s of the model %s. With this, Git has it", code(r.Retraining), code(m.To.Name), code(m.Name))
+	if m.Stage == "" {
+		what += "; no stage gets it by that."
+	} else {
+		what += fmt.Sprintf(", and it serves in %s, %s. %s", prose(m.Stage), m.place(), m.course())
+	}
+	p.printf("%s\n\n", named(o.Name, what))
+	p.held(o)
+	rows := [][]string{{"run", code(r.Run)}, {"slot", moment(r.Slot)}, {"trigger", prose(r.Trigger)}}
+	if r.Took > 0 {
+		took := expression.Span(r.Took)
+		if r.Attempts > 1 {
+			took += fmt.Sprintf(", in %d attempts", r.Attempts)
+		}
+		rows = append(rows, []string{"took", took})
+	}
+	p.printf("%s\n", table(rows))
+	p.evidence(m)
+	p.commit(o)
+	p.auto(o)
+	p.printf("To close it without a merge is a no: %s is not proposed again.\n", code(m.To.Name))
+}
+
+// place is where the version comes to serve.
+func (m Model) place() string {
+	if m.From.Name == "" {
+		return "as the first version there"
+	}
+	return "in the place of " + code(m.From.Name)
+}
+
+func (p *page) held(o Proposal) {
+	if held := o.Held(); held != "" {
+		p.printf("**Not ready**: %s\n\n", prose(held))
+	}
+}
+
+func (p *page) auto(o Proposal) {
 	if o.Auto {
 		p.printf("It is merged by itself, once all gates hold that need no commit. ")
 	}
-	p.printf("To close it without a merge is a no: %s is not proposed for %s again.\n", code(m.To.Name), prose(m.Stage))
 }
 
 func (p *page) revert(o Proposal) {

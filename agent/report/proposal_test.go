@@ -54,6 +54,27 @@ func revertedToNothing(t testing.TB) Proposal {
 	return p
 }
 
+// retrained is what a run has made, without a stage.
+func retrained(t testing.TB) Proposal {
+	p := proposed(t)
+	p.Soak, p.Model.Stage, p.Model.Findings, p.Model.Canary = nil, "", nil, nil
+	p.Branch = "sluice/retrain/fraud-v8"
+	p.Retrained = &Retrained{
+		Retraining: "fraud-weekly", Run: "ml/fraud-weekly-20260108t0300z", Slot: time.Date(2026, 1, 8, 3, 0, 0, 0, time.UTC),
+		Trigger: "Schedule: 0 3 * * 4 in Asia/Seoul", Took: 41*time.Minute + 7*time.Second, Attempts: 2,
+	}
+	return p
+}
+
+// retrainedHeld is for a stage whose gate it fails.
+func retrainedHeld(t testing.TB) Proposal {
+	p := retrained(t)
+	failing := failing(t)
+	p.Name, p.Auto, p.Model = failing.Name, true, failing.Model
+	p.Retrained.Took, p.Retrained.Attempts = 0, 1
+	return p
+}
+
 // fullProposals have a text in every place where one can be.
 func fullProposals(s string) []Proposal {
 	p := Proposal{Name: s, Model: full(s).Models[0], Soak: &Soak{Stage: s}, Branch: s, Commit: s, Auto: true}
@@ -62,7 +83,9 @@ func fullProposals(s string) []Proposal {
 	check := v1alpha1.AnalysisStatus{Name: s, Result: v1alpha1.AnalysisFailed, Value: s, Message: s}
 	back.Revert = &Revert{Promotion: s, Message: s, Traffic: 3, Checks: []v1alpha1.AnalysisStatus{check, {Name: s, Result: v1alpha1.AnalysisResult(s), Value: s, Message: s}}}
 	first.Model.Trouble, first.Model.From = nil, Version{}
-	return []Proposal{p, open, back, first}
+	made := open
+	made.Retrained = &Retrained{Retraining: s, Run: s, Trigger: s, Took: time.Minute, Attempts: 3}
+	return []Proposal{p, open, back, first, made}
 }
 
 func TestProposals(t *testing.T) {
@@ -76,6 +99,11 @@ func TestProposals(t *testing.T) {
 		{"proposal-first", firstVersion, "fraud: promote v8 to production", ""},
 		{"revert", reverted, "fraud: revert production from v8 to v7", ""},
 		{"revert-to-nothing", revertedToNothing, "fraud: revert production from v8 to nothing", ""},
+		{"retrained", retrained, "fraud: v8 from fraud-weekly", ""},
+		{"retrained-held", retrainedHeld, "fraud: v8 from fraud-weekly", "the gate not-worse fails: auc of v8 is 0.93, and at least 0.941 - 0.002 = 0.939 is needed"},
+		{"retrained-hostile", func(testing.TB) Proposal { return fullProposals(evil)[4] },
+			"ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails: v8ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails from ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails",
+			""},
 		{"proposal-hostile", func(testing.TB) Proposal { return fullProposals(evil)[1] },
 			"ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails: promote v8ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails to ahttpsevil.exampleeveryone1rm-rfximgsrcxbcclosedetails",
 			""},
@@ -100,7 +128,7 @@ func TestProposals(t *testing.T) {
 			if p.Title() != c.title {
 				t.Errorf("the title is %q, want %q", p.Title(), c.title)
 			}
-			if c.name != "proposal-hostile" && p.Held() != c.held {
+			if !strings.HasSuffix(c.name, "-hostile") && p.Held() != c.held {
 				t.Errorf("it is held for %q, want %q", p.Held(), c.held)
 			}
 		})
