@@ -370,10 +370,12 @@ func (o *Overlay) GetConditions() []metav1.Condition { return o.Status.Condition
 
 // RepositoryName returns the namespace and name of the Repository.
 func (o *Overlay) RepositoryName() types.NamespacedName {
-	return types.NamespacedName{
-		Name:      o.Spec.RepositoryRef.Name,
-		Namespace: orDefault(o.Spec.RepositoryRef.Namespace, o.Namespace),
-	}
+	return o.Spec.RepositoryRef.In(o.Namespace)
+}
+
+// In returns the namespace and name of the Repository, for a reference from a namespace.
+func (r RepositoryReference) In(namespace string) types.NamespacedName {
+	return types.NamespacedName{Name: r.Name, Namespace: orDefault(r.Namespace, namespace)}
 }
 
 // Follows returns the Repository with which the Overlay is worked on: that of its spec, but for

@@ -143,10 +143,10 @@ type RunAttempt struct {
 	// URL of a page about it.
 	// +optional
 	URL string `json:"url,omitempty"`
-	// Pipeline is the version that a Pipeline had in Kubeflow Pipelines when the run began: each attempt is of
-	// the same.
+	// KFP says which pipeline of Kubeflow Pipelines it is, and which version, as it was found when the run
+	// began: each attempt is of the same.
 	// +optional
-	Pipeline string `json:"pipeline,omitempty"`
+	KFP *RunPipeline `json:"kfp,omitempty"`
 	// Parameters with which it was started.
 	// +optional
 	Parameters map[string]string `json:"parameters,omitempty"`
@@ -154,6 +154,17 @@ type RunAttempt struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Stopping string `json:"stopping,omitempty"`
+}
+
+// RunPipeline is a pipeline in Kubeflow Pipelines.
+type RunPipeline struct {
+	// Name of the pipeline, and its Version; none for the newest.
+	Name string `json:"name"`
+	// +optional
+	Version string `json:"version,omitempty"`
+	// Address of the API; none for the default.
+	// +optional
+	Address string `json:"address,omitempty"`
 }
 
 // RunResult is what a run has made.
@@ -209,6 +220,10 @@ type RetrainingRunStatus struct {
 	// Proposal of the result.
 	// +optional
 	Proposal *ProposalStatus `json:"proposal,omitempty"`
+	// MergedAt is when its pull request was seen to be merged, or what it proposes to be in Git by other means:
+	// it is not opened again, also when the version leaves Git.
+	// +optional
+	MergedAt *metav1.Time `json:"mergedAt,omitempty"`
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// +optional
