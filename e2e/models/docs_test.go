@@ -32,7 +32,10 @@ type document struct {
 }
 
 // whole are the pages of which every document is looked at. Of the others it is those of Sluice's kinds.
-var whole = []string{"models", "artifacts", "gates", "rollouts", "policies", "retraining", "schedules", "engines", "results", "pipelines"}
+var whole = []string{
+	"docs/models.md", "docs/artifacts.md", "docs/gates.md", "docs/rollouts.md", "docs/policies.md",
+	"docs/retraining.md", "docs/schedules.md", "docs/engines.md", "docs/results.md", "docs/pipelines.md",
+}
 
 // TestDocs: what the documentation shows is what the API server takes. Whole manifests are created as
 // they are, without being kept; what is a part of a stage is put into a Model before, and what is one
@@ -46,8 +49,9 @@ func TestDocs(t *testing.T) {
 		t.Fatalf("there is no documentation: %v", err)
 	}
 	for _, page := range append(pages, filepath.Join(root, "README.md")) {
-		blocks := yamlBlocks(t, page)
-		if slices.Contains(whole, strings.TrimSuffix(filepath.Base(page), ".md")) {
+		page, _ := filepath.Rel(root, page)
+		blocks := yamlBlocks(t, root, page)
+		if slices.Contains(whole, page) {
 			if len(blocks) == 0 {
 				t.Errorf("%s shows no manifest", page)
 			}
@@ -84,28 +88,28 @@ func TestDocs(t *testing.T) {
 var ofSluice = regexp.MustCompile(`(?m)^apiVersion: sluice\.dev/`)
 
 // yamlBlocks are the documents of a page of Markdown.
-func yamlBlocks(t *testing.T, path string) []document {
+func yamlBlocks(t *testing.T, root, page string) []document {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []document
 	var block []string
-	begun := 0
+	begun, indent := 0, "" // a block in a list is indented
 	for n, line := range strings.Split(string(text), "\n") {
-		switch {
-		case begun == 0 && line == "```yaml":
-			begun = n + 2
-		case begun > 0 && line == "```":
-			all = append(all, documents("docs/"+filepath.Base(path), begun, strings.Join(block, "\n"))...)
+		switch word := strings.TrimSpace(line); {
+		case begun == 0 && word == "```yaml":
+			begun, indent = n+2, line[:len(line)-len(word)]
+		case begun > 0 && line == indent+"```":
+			all = append(all, documents(page, begun, strings.Join(block, "\n"))...)
 			begun, block = 0, nil
 		case begun > 0:
-			block = append(block, line)
+			block = append(block, strings.TrimPrefix(line, indent))
 		}
 	}
 	if begun > 0 {
-		t.Fatalf("%s: the block of line %d has no end", path, begun)
+		t.Fatalf("%s: the block of line %d has no end", page, begun)
 	}
 	return all
 }
