@@ -19,8 +19,8 @@ var floors = map[string]int{
 	"agent/manifest": 1, "agent/plan": 1, "agent/health": 1, "agent/trace": 1, "agent/report": 1,
 	"agent/decimal": 1, "agent/expression": 1, "agent/schedule": 1, "agent/gate": 1, "agent/analysis": 1, "agent/serving": 1, "agent/rollout": 1, "agent/slot": 1, "agent/task": 1, "agent/fill": 1, "agent/registration": 1,
 	"agent/gitrepo": 2, "agent/render": 2, "agent/cluster": 2, "agent/record": 2, "agent/shard": 2, "agent/artifact": 2, "agent/measure": 2, "agent/engine": 2, "agent/forge": 2, "agent/forge/forgetest": 3, "agent/engine/kfp": 2,
-	"agent/execute": 3, "agent/engine/pipelines": 3,
-	"agent/sync": 4, "agent/promotion": 4, "agent/retrain": 4, "agent/proposal": 4,
+	"agent/execute": 3, "agent/result": 3, "agent/engine/pipelines": 3,
+	"agent/sync": 4, "agent/promotion": 4, "agent/retrain": 4, "agent/proposal": 4, "agent/delivery": 4,
 	"agent/controller": 5, "agent/validate": 5, "agent/webhook": 5, "agent/pull": 5,
 	"cmd/sluice": 6,
 }

@@ -54,6 +54,9 @@ const (
 	HeldReason = "Held"
 	// ArtifactUnreadReason: the artifact of a ModelVersion could not be looked at.
 	ArtifactUnreadReason = "ArtifactUnread"
+	// DeliveryFailedReason: a Pipeline could not be delivered. Where more is known, the reason says it:
+	// Unreachable, Overloaded, Broken, Unauthenticated, Forbidden, Missing, Taken, Invalid.
+	DeliveryFailedReason = "DeliveryFailed"
 	// DriftedReason: objects differ from Git and are not corrected, as spec.drift asks.
 	DriftedReason = "Drifted"
 	// DriftCorrectedReason: objects had been changed and were put back.
