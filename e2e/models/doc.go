@@ -11,4 +11,5 @@
 //	fault_test      servers that are down, slow or silent, and what is deleted by hand
 //	trail_test      what tests see of promotions while they are under way
 //	badinput_test   specs, artifacts and servers that are not as they should be
+//	docs_test       what the documentation shows, of models and of retraining
 package models

@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,12 +45,11 @@ func TestDocs(t *testing.T) {
 	r := rig.New(t, cluster.Options{})
 	root := rig.Root(t)
 	var all []document
-	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	pages, err := fs.Glob(os.DirFS(root), "docs/*.md")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("there is no documentation: %v", err)
 	}
-	for _, page := range append(pages, filepath.Join(root, "README.md")) {
-		page, _ := filepath.Rel(root, page)
+	for _, page := range append(pages, "README.md") {
 		blocks := yamlBlocks(t, root, page)
 		if slices.Contains(whole, page) {
 			if len(blocks) == 0 {
