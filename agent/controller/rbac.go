@@ -33,8 +33,26 @@ package controller
 // +kubebuilder:rbac:groups=sluice.dev,resources=promotions,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups=sluice.dev,resources=promotions/status,verbs=get;patch;update
 //
-// KServe's settings say which mode InferenceServices have by default, and authorities that a
-// Secret for object storage names are in ConfigMaps. They are read one by one and by name.
+// Retrainings are read and told how they are, and their runs are the agent's own records. What a run is made
+// of is up to the account that the Retraining names.
+//
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainings,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainings/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainings/finalizers,verbs=update
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns/finalizers,verbs=update
+//
+// Pipelines are read and told how they are. Where they name an account, or their Retrainings do, a token of
+// it is made for Kubeflow Pipelines, and for nothing else.
+//
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
+//
+// KServe's settings say which mode InferenceServices have by default, authorities that a Secret for
+// object storage names are in ConfigMaps, and so are the packages of Pipelines. They are read one by one and
+// by name.
 //
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 //

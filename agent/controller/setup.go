@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/promotion"
+	"github.com/sluice-dev/sluice/agent/retrain"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -100,6 +101,65 @@ func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), models.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), models.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("model")}).Complete(models)
+}
+
+// SetupRetrainings registers the reconciler of Retrainings.
+func SetupRetrainings(ctx context.Context, mgr ctrl.Manager, retrainings *Retrainings, parallel int) error {
+	retrainings.known, retrainings.latest = map[types.NamespacedName]types.NamespacedName{}, map[types.NamespacedName]*v1alpha1.Retraining{}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.RetrainingRun{}, retrain.ByRetraining, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.RetrainingRun).Spec.Retraining}
+	}); err != nil {
+		return err
+	}
+	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).Named("retraining").
+		For(&v1alpha1.Retraining{}, builder.WithPredicates(asked)).
+		WatchesRawSource(&retrainings.queue).
+		Watches(&v1alpha1.RetrainingRun{}, retrainings.runs(), builder.WithPredicates(predicate.Or(disappears, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.Pipeline{}, retrainings.pipelines()).
+		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), retrainings.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("retraining")}).Complete(retrainings)
+}
+
+// runs wakes the Retraining of a run that was deleted, or is to be canceled.
+func (r *Retrainings) runs() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	wake := func(o client.Object) {
+		run := o.(*v1alpha1.RetrainingRun)
+		r.Wake(types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.Retraining})
+	}
+	return handler.Funcs{
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) { wake(e.ObjectNew) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+			r.Trainer.Runs.Gone(e.Object.(*v1alpha1.RetrainingRun))
+			wake(e.Object)
+		},
+	}
+}
+
+// pipelines wakes the Retrainings that run a Pipeline.
+func (r *Retrainings) pipelines() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		var all v1alpha1.RetrainingList
+		if err := r.Client.List(ctx, &all, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+			return nil // only when the agent ends
+		}
+		for n := range all.Items {
+			if kfp := all.Items[n].Spec.Run.KFP; kfp != nil && kfp.Pipeline == o.GetName() {
+				r.Wake(client.ObjectKeyFromObject(&all.Items[n]))
+			}
+		}
+		return nil
+	})
+}
+
+// definitions has the cluster look anew at the kinds of a group whose CRD has changed.
+func (r *Retrainings) definitions() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, crd client.Object) []reconcile.Request {
+		_, group, _ := strings.Cut(crd.GetName(), ".") // it is plural.group
+		r.Trainer.Cluster.KindsChanged(group)
+		return nil
+	})
 }
 
 // versions wakes the Model of a ModelVersion, and has one that is gone forgotten.

@@ -25,6 +25,12 @@ type Metrics struct {
 	models            *prometheus.GaugeVec
 	promotions        *prometheus.CounterVec
 	promotionDuration *prometheus.HistogramVec
+
+	lastSuccess *prometheus.GaugeVec
+	streak      *prometheus.GaugeVec
+	runs        *prometheus.CounterVec
+	runDuration *prometheus.GaugeVec
+	missed      *prometheus.CounterVec
 }
 
 // NewMetrics registers the measures. It panics if they are registered already, which is a
@@ -61,6 +67,17 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		promotionDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_promotion_seconds",
 			Help: "Duration of Promotions from the commit's arrival to the end by result.", Buckets: []float64{1, 5, 20, 60, 300, 1200, 3600, 4 * 3600, 24 * 3600}}, []string{"result"}),
 	}
+	m.lastSuccess = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_retraining_last_success_timestamp_seconds",
+		Help: "When the newest run of a Retraining that succeeded ended."}, []string{"namespace", "name"})
+	m.streak = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_retraining_streak",
+		Help: "Runs of a Retraining in a row with the same end: positive if they succeeded, negative if they failed."}, []string{"namespace", "name"})
+	m.runs = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retraining_runs_total",
+		Help: "Runs of a Retraining that have ended by result: Succeeded, Failed, Canceled."}, []string{"namespace", "name", "result"})
+	m.runDuration = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_retraining_last_run_seconds",
+		Help: "Duration of the run of a Retraining that ended last, with all attempts and its result."}, []string{"namespace", "name"})
+	m.missed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retraining_missed_slots_total",
+		Help: "Slots of a Retraining that were missed for good."}, []string{"namespace", "name"})
+	registry.MustRegister(m.lastSuccess, m.streak, m.runs, m.runDuration, m.missed)
 	registry.MustRegister(m.models, m.promotions, m.promotionDuration)
 	registry.MustRegister(m.ready, m.objects, m.changes, m.drift, m.passes, m.renders, m.parts, m.checks, m.kept, m.fetches, m.received)
 	return m
@@ -156,12 +173,35 @@ func (m *Metrics) Promoted(before, o *v1alpha1.Model, ended []v1alpha1.Promotion
 	}
 }
 
+// Retrained counts the runs of a Retraining that have ended, and slots that were missed.
+func (m *Metrics) Retrained(o *v1alpha1.Retraining, ended []v1alpha1.RetrainingRun, missed int) {
+	if at := o.Status.LastSuccess; at != nil {
+		m.lastSuccess.WithLabelValues(o.Namespace, o.Name).Set(float64(at.Unix()))
+	}
+	m.streak.WithLabelValues(o.Namespace, o.Name).Set(float64(o.Status.Streak))
+	m.missed.WithLabelValues(o.Namespace, o.Name).Add(float64(missed))
+	for _, run := range ended {
+		m.runs.WithLabelValues(o.Namespace, o.Name, string(run.Status.Phase)).Inc()
+		if started, end := run.Status.StartedAt, run.Status.EndedAt; started != nil && end != nil {
+			m.runDuration.WithLabelValues(o.Namespace, o.Name).Set(end.Sub(started.Time).Seconds())
+		}
+	}
+}
+
 // Gone drops what was measured of an object that is no more.
 func (m *Metrics) Gone(kind, namespace, name string) {
 	m.ready.DeleteLabelValues(kind, namespace, name)
 	if kind == v1alpha1.ModelKind {
 		m.models.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "model": name})
 		m.promotions.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "model": name})
+	}
+	if kind == v1alpha1.RetrainingKind {
+		of := prometheus.Labels{"namespace": namespace, "name": name}
+		m.lastSuccess.DeletePartialMatch(of)
+		m.streak.DeletePartialMatch(of)
+		m.runs.DeletePartialMatch(of)
+		m.runDuration.DeletePartialMatch(of)
+		m.missed.DeletePartialMatch(of)
 	}
 	if kind != v1alpha1.OverlayKind {
 		return

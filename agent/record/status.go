@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -46,6 +47,15 @@ func RetrainingStatus(ctx context.Context, c client.StatusClient, before, after 
 		return nil
 	}
 	return c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.FieldManager))
+}
+
+// Settled writes when nothing more was to become of what a run proposes, and nothing else of its status.
+func Settled(ctx context.Context, c client.StatusClient, run *v1alpha1.RetrainingRun, at metav1.Time) error {
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"settledAt": at}})
+	if err != nil {
+		return err
+	}
+	return client.IgnoreNotFound(c.Status().Patch(ctx, run.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(v1alpha1.FieldManager)))
 }
 
 // PullRequests writes what is on record of the pull requests of a Repository, and nothing else of its

@@ -17,6 +17,10 @@ import (
 	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/controller"
+	"github.com/sluice-dev/sluice/agent/delivery"
+	"github.com/sluice-dev/sluice/agent/engine"
+	"github.com/sluice-dev/sluice/agent/engine/kfp"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/agent/execute"
 	"github.com/sluice-dev/sluice/agent/forge"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
@@ -25,6 +29,8 @@ import (
 	"github.com/sluice-dev/sluice/agent/pull"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/result"
+	"github.com/sluice-dev/sluice/agent/retrain"
 	"github.com/sluice-dev/sluice/agent/shard"
 	"github.com/sluice-dev/sluice/agent/sync"
 	"github.com/sluice-dev/sluice/agent/webhook"
@@ -34,6 +40,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -67,6 +74,7 @@ type agentFlags struct {
 	artifacts        int
 	pulls            int
 	allowLoopback    bool
+	pipelinesURL     string
 	hooks            string
 	development      bool
 }
@@ -99,7 +107,8 @@ func newAgentCommand() *cobra.Command {
 	limitFlags(flags, &f.limits)
 	flags.IntVar(&f.pulls, "pull-requests", 8, "pull requests worked on at once; most of them wait for a forge or a render")
 	flags.IntVar(&f.artifacts, "artifacts", 2, "artifacts of models read at once")
-	flags.BoolVar(&f.allowLoopback, "allow-loopback-checks", false, "let analyses ask servers on the agent's own loopback; for tests and demos")
+	flags.BoolVar(&f.allowLoopback, "allow-loopback-checks", false, "let analyses ask servers on the agent's own loopback, and let Kubeflow Pipelines be there; for tests and demos")
+	flags.StringVar(&f.pipelinesURL, "pipelines-url", "", "address of the pages of Kubeflow Pipelines, for links to runs, such as https://kubeflow.example.com/_/pipeline; default: no links")
 	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
 	return cmd
 }
@@ -209,10 +218,17 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	measures := record.NewMetrics(metrics.Registry)
 	overlays := &controller.Overlays{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Shares: shares, Events: events, Metrics: measures, NoCrossNamespace: f.noCrossNamespace}
 	models := &controller.Models{Client: mgr.GetClient(), Shares: shares, Events: events, Metrics: measures}
+	retrainings := &controller.Retrainings{Client: mgr.GetClient(), Shares: shares, Events: events, Metrics: measures}
+	deliveries := &controller.Pipelines{Client: mgr.GetClient(), Shares: shares, Events: events, Metrics: measures}
 	target, err := cluster.New(mgr.GetConfig(), func(o agent.Owner) {
-		if o.Kind == agent.ModelOwner {
+		switch o.Kind {
+		case agent.ModelOwner:
 			models.Notify(o)
-		} else {
+		case agent.RetrainingOwner:
+			retrainings.Notify(o)
+		case agent.PipelineOwner:
+			deliveries.Notify(o)
+		default:
 			overlays.Notify(o)
 		}
 	})
@@ -283,7 +299,52 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 		return err
 	}
 	shares.Add(desk)
-	return desk.Setup(mgr, f.pulls)
+	if err := desk.Setup(ctx, mgr, f.pulls); err != nil {
+		return err
+	}
+	servers, err := newServers(mgr, f)
+	if err != nil {
+		return err
+	}
+	if err := wirePipelines(mgr, f, deliveries, target, servers); err != nil {
+		return err
+	}
+	return wireRetrainings(ctx, mgr, f, retrainings, models.Promoter, git, servers)
+}
+
+// newServers are the servers of Kubeflow Pipelines, which Pipelines are brought to and Retrainings run on.
+func newServers(mgr ctrl.Manager, f agentFlags) (*pipelines.Servers, error) {
+	accounts, err := corev1client.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return nil, err
+	}
+	return &pipelines.Servers{Transport: kfp.NewTransport(f.allowLoopback), Tokens: &pipelines.Tokens{Accounts: accounts}, UI: f.pipelinesURL}, nil
+}
+
+// wirePipelines connects the reconciler of Pipelines with what delivers them.
+func wirePipelines(mgr ctrl.Manager, f agentFlags, deliveries *controller.Pipelines, target *cluster.Cluster, servers *pipelines.Servers) error {
+	deliveries.Deliverer = &delivery.Deliverer{
+		Cluster: target, Servers: servers, Cache: mgr.GetClient(), DefaultAccount: f.defaultAccount, Done: deliveries.Wake,
+	}
+	deliveries.Shares.Add(deliveries)
+	return controller.SetupPipelines(mgr, deliveries, f.parallel)
+}
+
+// wireRetrainings connects the reconciler of Retrainings with its pipeline. It looks at artifacts and measures with
+// what promotions have for that.
+func wireRetrainings(ctx context.Context, mgr ctrl.Manager, f agentFlags, retrainings *controller.Retrainings, promoter *promotion.Promoter, git *controller.Git, servers *pipelines.Servers) error {
+	inspector := promoter.Artifacts.Inspector
+	retrainings.Trainer = &retrain.Trainer{
+		Cluster: promoter.Cluster,
+		Runs:    &record.Runs{Cache: mgr.GetClient(), Index: retrain.ByRetraining, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
+		Client:  mgr.GetClient(), Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Pipelines: func(a cluster.Account) engine.Engine { return pipelines.Engine{Servers: servers, Account: a} },
+		Results:   result.Reader{Inspector: inspector, Live: mgr.GetAPIReader()},
+		Inspector: inspector, Meter: promoter.Samples.Meter,
+		Git: git, DefaultAccount: f.defaultAccount, Wake: retrainings.Wake,
+	}
+	retrainings.Shares.Add(retrainings)
+	return controller.SetupRetrainings(ctx, mgr, retrainings, f.parallel)
 }
 
 // listenForHooks serves the hooks of forges, if there is an address for them.

@@ -220,10 +220,11 @@ type RetrainingRunStatus struct {
 	// Proposal of the result.
 	// +optional
 	Proposal *ProposalStatus `json:"proposal,omitempty"`
-	// MergedAt is when its pull request was seen to be merged, or what it proposes to be in Git by other means:
-	// it is not opened again, also when the version leaves Git.
+	// SettledAt is when nothing more was to become of the pull request of the proposal: it was merged, Git has
+	// the version by other means, or a newer run has taken its place. It is not opened again, also when the
+	// version leaves Git.
 	// +optional
-	MergedAt *metav1.Time `json:"mergedAt,omitempty"`
+	SettledAt *metav1.Time `json:"settledAt,omitempty"`
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// +optional

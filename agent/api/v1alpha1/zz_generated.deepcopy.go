@@ -2014,8 +2014,8 @@ func (in *RetrainingRunStatus) DeepCopyInto(out *RetrainingRunStatus) {
 		*out = new(ProposalStatus)
 		(*in).DeepCopyInto(*out)
 	}
-	if in.MergedAt != nil {
-		in, out := &in.MergedAt, &out.MergedAt
+	if in.SettledAt != nil {
+		in, out := &in.SettledAt, &out.SettledAt
 		*out = (*in).DeepCopy()
 	}
 	if in.StartedAt != nil {

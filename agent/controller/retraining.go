@@ -1,0 +1,240 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	gosync "sync"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/retrain"
+	"github.com/sluice-dev/sluice/agent/shard"
+	"github.com/sluice-dev/sluice/agent/sync"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// Retrainings reconciles Retrainings: their runs begin when it is time, and what they make comes to Git.
+type Retrainings struct {
+	Client  client.Client
+	Events  record.Events
+	Metrics *record.Metrics
+	Trainer *retrain.Trainer
+	// Shares says which Retrainings this replica works on: those of Overlays that are its own.
+	Shares *shard.Shares
+
+	queue waker
+
+	mu     gosync.Mutex
+	known  map[types.NamespacedName]types.NamespacedName // of those worked on here, by what they are shared
+	latest map[types.NamespacedName]*v1alpha1.Retraining // as last written, until the cache has it
+}
+
+// Notify wakes the Retraining that has something running which changed. It never blocks.
+func (r *Retrainings) Notify(owner agent.Owner) {
+	name := types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}
+	r.Trainer.Stirred(name)
+	r.queue.wake(name, gathering)
+}
+
+// Wake has a Retraining reconciled.
+func (r *Retrainings) Wake(name types.NamespacedName) { r.queue.wake(name, gathering) }
+
+// Reconcile takes one Retraining as far as it can go now.
+func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	o, err := r.get(ctx, req.NamespacedName)
+	if apierrors.IsNotFound(err) {
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	by := shared(ctx, r.Client, o)
+	ctx, done, mine := r.Shares.Hold(ctx, by)
+	if !mine || !o.DeletionTimestamp.IsZero() {
+		if mine {
+			done()
+		}
+		return ctrl.Result{}, nil
+	}
+	defer done()
+	r.mu.Lock()
+	r.known[req.NamespacedName] = by
+	r.mu.Unlock()
+	result, err := r.work(ctx, o)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
+	}
+	return result, err
+}
+
+// work takes a Retraining that is this replica's as far as it can go now.
+func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Result, error) {
+	before := o.DeepCopy()
+	report := r.Trainer.Pass(ctx, o, time.Now())
+	r.remember(o)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil
+	}
+	r.announce(ctx, before, o, report)
+	if report.Failed != nil {
+		log.FromContext(ctx).Info("the pass comes again", "reason", report.Failed.Error())
+	} else if err := r.tell(ctx, o, report); err != nil && !apierrors.IsConflict(err) {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	} else if err != nil {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	r.Metrics.Retrained(o, report.Ended, missedSlots(report))
+	r.Metrics.Ready(v1alpha1.RetrainingKind, o.Namespace, o.Name, report.Err == nil && report.Failed == nil)
+	if report.Again.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(time.Until(report.Again), time.Millisecond)}, nil
+}
+
+func missedSlots(report retrain.Report) int {
+	count := 0
+	for _, s := range report.Missed {
+		count += s.Count
+	}
+	return count
+}
+
+// tell puts what a pass came to into the status.
+func (r *Retrainings) tell(ctx context.Context, o *v1alpha1.Retraining, report retrain.Report) error {
+	before := o.DeepCopy()
+	o.Status = report.Status
+	o.Status.ObservedGeneration = o.Generation
+	v := sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: waitsFor(o, report)}
+	if report.Err != nil {
+		v = sync.Verdict{Phase: sync.Stalled, Reason: v1alpha1.InvalidSpecReason, Message: report.Err.Error()}
+	}
+	if changed(before.Status.Conditions, v) && v.Phase == sync.Stalled {
+		r.Events.Warning(o, o.Annotations[v1alpha1.RevisionAnnotation], v.Reason, v.Message)
+	}
+	setConditions(&o.Status.Conditions, o.Generation, v)
+	healthy := metav1.Condition{Type: v1alpha1.HealthyCondition, Status: metav1.ConditionTrue, ObservedGeneration: o.Generation,
+		Reason: v1alpha1.SucceededReason, Message: "No run has failed lately, and no slot was missed"}
+	if report.Unhealthy != "" {
+		healthy.Status, healthy.Reason, healthy.Message = metav1.ConditionFalse, v1alpha1.UnhealthyReason, cut(report.Unhealthy)
+	}
+	apimeta.SetStatusCondition(&o.Status.Conditions, healthy)
+	if err := record.RetrainingStatus(ctx, r.Client, before, o); err != nil {
+		return err
+	}
+	r.remember(o)
+	return nil
+}
+
+// waitsFor says in a sentence what goes on, or what is waited for.
+func waitsFor(o *v1alpha1.Retraining, report retrain.Report) string {
+	said := ""
+	switch s := report.Status; {
+	case o.Spec.Suspend:
+		said = "Suspended: nothing begins"
+	case len(s.Active) == 1:
+		said = s.Active[0] + " goes on"
+	case len(s.Active) > 1:
+		said = fmt.Sprintf("%d runs go on, the newest is %s", len(s.Active), s.Active[len(s.Active)-1])
+	case len(s.Next) > 0:
+		said = "The next run is at " + s.Next[0].UTC().Format("2006-01-02 15:04:05 UTC")
+	case len(o.Spec.Schedules) > 0:
+		said = "No slot is to come any more"
+	default:
+		said = "Runs begin by triggers and by hand"
+	}
+	if report.Message != "" {
+		said += "; " + report.Message
+	}
+	return said
+}
+
+// announce writes events and log lines about what a pass came to.
+func (r *Retrainings) announce(ctx context.Context, before, o *v1alpha1.Retraining, report retrain.Report) {
+	logger, revision := log.FromContext(ctx), o.Annotations[v1alpha1.RevisionAnnotation]
+	for _, run := range report.Moved {
+		logger.Info("run", "name", run.Name, "phase", run.Status.Phase, "message", run.Status.Message)
+		message := run.Name + ": " + run.Status.Message
+		switch run.Status.Phase {
+		case v1alpha1.RunFailed:
+			r.Events.Warning(o, revision, "RunFailed", message)
+		case v1alpha1.RunRunning, v1alpha1.RunSucceeded, v1alpha1.RunCanceled, v1alpha1.RunBackoff:
+			r.Events.Normal(o, revision, "Run"+string(run.Status.Phase), message)
+		}
+	}
+	for _, s := range report.Missed {
+		logger.Info("missed", "slots", s.Count, "message", s.Message())
+		r.Events.Warning(o, revision, "SlotMissed", s.Message())
+	}
+}
+
+// get reads a Retraining from the cache, or as it was last written if the cache is behind.
+func (r *Retrainings) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Retraining, error) {
+	var o v1alpha1.Retraining
+	if err := r.Client.Get(ctx, name, &o); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if written := r.latest[name]; written != nil {
+		if written.UID == o.UID && record.Older(o.ResourceVersion, written.ResourceVersion) {
+			return written.DeepCopy(), nil
+		}
+		delete(r.latest, name)
+	}
+	return &o, nil
+}
+
+func (r *Retrainings) remember(o *v1alpha1.Retraining) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest[client.ObjectKeyFromObject(o)] = o.DeepCopy()
+}
+
+func (r *Retrainings) forget(name types.NamespacedName) {
+	r.mu.Lock()
+	delete(r.known, name)
+	delete(r.latest, name)
+	r.mu.Unlock()
+	r.Trainer.Forget(name)
+	r.Metrics.Gone(v1alpha1.RetrainingKind, name.Namespace, name.Name)
+}
+
+// Take has nothing to read: what a Retraining has to know is in its status and its runs.
+func (r *Retrainings) Take(context.Context, shard.Set) error { return nil }
+
+// Begin has all Retrainings of the shards reconciled.
+func (r *Retrainings) Begin(of shard.Set) {
+	var all v1alpha1.RetrainingList
+	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
+		return // only when the agent ends
+	}
+	for n := range all.Items {
+		if of.Has(shared(context.Background(), r.Client, &all.Items[n])) {
+			r.queue.wake(client.ObjectKeyFromObject(&all.Items[n]), 0)
+		}
+	}
+}
+
+// Leave forgets the Retrainings of the shards.
+func (r *Retrainings) Leave(of shard.Set) {
+	var left []types.NamespacedName
+	r.mu.Lock()
+	for name, by := range r.known {
+		if of.Has(by) {
+			left = append(left, name)
+		}
+	}
+	r.mu.Unlock()
+	for _, name := range left {
+		r.forget(name)
+	}
+}

@@ -1,0 +1,293 @@
+package retrain
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/analysis"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/artifact"
+	"github.com/sluice-dev/sluice/agent/decimal"
+	"github.com/sluice-dev/sluice/agent/measure"
+	"github.com/sluice-dev/sluice/agent/slot"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// look is what a trigger looks at.
+type look struct {
+	retraining types.NamespacedName
+	what       string // data, metric or definition
+	spec       string // digest of what the spec says of it: with another one it is looked at anew
+}
+
+// seen is what a look has seen.
+type seen struct {
+	listing artifact.Listing
+	sample  analysis.Sample
+	digest  string
+}
+
+// saved is the last look, and when the next is.
+type saved struct {
+	seen seen
+	err  error
+	at   time.Time // zero until the first answer
+	next time.Time
+}
+
+// Pauses between looks that the spec does not set, as the CRD has them.
+const (
+	dataInterval       = 5 * time.Minute
+	metricInterval     = time.Minute
+	definitionInterval = time.Minute
+	lookTime           = 2 * time.Minute
+)
+
+// ask returns the last look at something, and has another taken when it is time. Each Retraining has its own
+// time, so that not all look at once.
+func (w *pass) ask(what string, spec any, every time.Duration, see func(context.Context) (seen, error)) (saved, error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return saved{}, err
+	}
+	sum := sha256.Sum256(raw)
+	key := look{w.name, what, hex.EncodeToString(sum[:8])}
+	for other := range w.memory.looks {
+		if other.what == what && other != key {
+			delete(w.memory.looks, other)
+		}
+	}
+	last := w.memory.looks[key]
+	if w.now.Before(last.next) {
+		w.look(last.next)
+		return last, nil
+	}
+	found, err, known := w.looks.Ask(key, func(ctx context.Context) (seen, error) {
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		return see(ctx)
+	})
+	if known {
+		last.err, last.next = err, w.now.Add(every)
+		if err == nil {
+			last.seen, last.at = found, w.now
+		}
+		w.memory.looks[key] = last
+		w.look(last.next)
+	}
+	return last, nil
+}
+
+// trouble puts what stands against a trigger into the message.
+func (w *pass) trouble(trigger string, err error) {
+	if err == nil {
+		return
+	}
+	if w.report.Message != "" {
+		w.report.Message += "; "
+	}
+	w.report.Message += fmt.Sprintf("triggers.%s: %s", trigger, err)
+}
+
+// data is what the data trigger has seen.
+func (w *pass) data() *v1alpha1.DataSeen {
+	spec := w.retraining.Spec.Triggers.DeepCopy() // for who looks
+	if spec == nil || spec.Data == nil {
+		return nil
+	}
+	before := w.retraining.Status.Data.DeepCopy()
+	last, err := w.ask("data", spec.Data, cmp.Or(spec.Data.Interval.Duration, dataInterval), func(ctx context.Context) (seen, error) {
+		credentials, err := artifact.CredentialsOf(ctx, w.Live, w.name.Namespace, spec.Data.SecretRef)
+		if err != nil {
+			return seen{}, err
+		}
+		found, err := w.Inspector.List(ctx, spec.Data.URI, credentials)
+		return seen{listing: found}, err
+	})
+	w.trouble("data", cmp.Or(err, last.err))
+	switch found := last.seen.listing; {
+	case last.at.IsZero():
+	case before == nil || before.Fingerprint != found.Fingerprint:
+		now := v1alpha1.DataSeen{Fingerprint: found.Fingerprint, Count: int64(found.Count), Since: metav1.NewTime(last.at.Truncate(time.Second))}
+		if !found.Newest.IsZero() {
+			now.Newest = new(metav1.NewTime(found.Newest.Truncate(time.Second)))
+		}
+		if before != nil {
+			now.Used = before.Used
+		}
+		return &now
+	}
+	return before
+}
+
+// metric is what the metric trigger has seen.
+func (w *pass) metric() *v1alpha1.MetricSeen {
+	spec := w.retraining.Spec.Triggers.DeepCopy()
+	if spec == nil || spec.Metric == nil {
+		return nil
+	}
+	before := w.retraining.Status.Metric.DeepCopy()
+	m := w.model()
+	vars := measure.Variables{Model: w.retraining.Spec.Model, Namespace: w.name.Namespace, Stage: lastStage(m, spec.Metric.Stage)}
+	vars.Version = w.versions()[vars.Stage]
+	last, err := w.ask("metric", spec.Metric, cmp.Or(spec.Metric.Interval.Duration, metricInterval), func(ctx context.Context) (seen, error) {
+		var secret map[string][]byte
+		if ref := spec.Metric.Prometheus.SecretRef; ref != nil {
+			var err error
+			if secret, err = secretOf(ctx, w.Live, w.name.Namespace, ref.Name); err != nil {
+				return seen{}, err
+			}
+		}
+		sample := w.Meter.Take(ctx, v1alpha1.Analysis{Name: "metric", Prometheus: &spec.Metric.Prometheus}, vars, secret)
+		return seen{sample: sample}, sample.Err
+	})
+	if err = cmp.Or(err, last.err); err != nil || last.at.IsZero() {
+		w.trouble("metric", err)
+		return before
+	}
+	out, err := outside(last.seen.sample.Value, *spec.Metric)
+	if err != nil {
+		w.trouble("metric", err)
+		return before
+	}
+	now := v1alpha1.MetricSeen{Value: last.seen.sample.Value}
+	if before != nil {
+		now.Used, now.Since = before.Used, before.Since
+	}
+	switch {
+	case !out:
+		now.Since = nil
+	case now.Since == nil:
+		now.Since = new(metav1.NewTime(last.at.Truncate(time.Second)))
+	}
+	if before != nil && (before.Since == nil) == (now.Since == nil) {
+		now.Value = before.Value // a value that moves a little is not worth a write
+	}
+	return &now
+}
+
+// outside tells whether a value is out of the bounds of a trigger.
+func outside(value string, bounds v1alpha1.MetricTrigger) (bool, error) {
+	v, err := decimal.Parse(value)
+	if err != nil {
+		return false, fmt.Errorf("the query gives %q, which is no number: let it give one", value)
+	}
+	for _, bound := range []struct {
+		text string
+		sign int
+	}{{bounds.Min, -1}, {bounds.Max, 1}} {
+		if bound.text == "" {
+			continue
+		}
+		b, err := decimal.Parse(bound.text)
+		if err != nil {
+			return false, fmt.Errorf("the bound %q is no number", bound.text)
+		}
+		if v.Cmp(b) == bound.sign {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// definition is that of the pipeline: what the spec says of the run, and of a pipeline that lives elsewhere
+// its content.
+func (w *pass) definition(ctx context.Context) (slot.Definition, error) {
+	triggers := w.retraining.Spec.Triggers
+	if triggers == nil || !triggers.Commit {
+		return slot.Definition{}, nil
+	}
+	parts := []any{w.retraining.Spec.Run}
+	var since time.Time
+	switch run := w.retraining.Spec.Run.DeepCopy(); {
+	case run.KFP != nil:
+		p, err := w.pipeline(ctx, run.KFP.Pipeline)
+		if err != nil {
+			return slot.Definition{}, err
+		}
+		if p != nil {
+			if p.Status.Digest == "" {
+				return slot.Definition{}, nil // it has not been delivered yet
+			}
+			parts = append(parts, p.Status.Digest)
+			if p.Status.DeliveredAt != nil {
+				since = p.Status.DeliveredAt.Time
+			}
+		}
+	case run.Workflow != nil:
+		last, err := w.ask("definition", run.Workflow, definitionInterval, func(ctx context.Context) (seen, error) { return w.template(ctx, *run.Workflow) })
+		w.trouble("commit", cmp.Or(err, last.err))
+		if last.at.IsZero() {
+			return slot.Definition{}, nil
+		}
+		parts = append(parts, last.seen.digest)
+	}
+	raw, err := json.Marshal(parts)
+	if err != nil {
+		return slot.Definition{}, err
+	}
+	sum := sha256.Sum256(raw)
+	if since.IsZero() {
+		since = w.now.UTC().Truncate(time.Second)
+	}
+	return slot.Definition{Digest: "sha256:" + hex.EncodeToString(sum[:]), Since: since}, nil
+}
+
+// template is the digest of a template of Argo Workflows.
+func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, error) {
+	kind := schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "WorkflowTemplate"}
+	if run.ClusterScope {
+		kind.Kind = "ClusterWorkflowTemplate"
+	}
+	resource, namespaced, err := w.session.Resource(kind)
+	if err != nil {
+		return seen{}, err
+	}
+	get := resource.Get
+	if namespaced {
+		get = resource.Namespace(w.name.Namespace).Get
+	}
+	o, err := get(ctx, run.Template, metav1.GetOptions{})
+	if err != nil {
+		return seen{}, err
+	}
+	raw, err := json.Marshal(o.Object["spec"])
+	if err != nil {
+		return seen{}, err
+	}
+	sum := sha256.Sum256(raw)
+	return seen{digest: hex.EncodeToString(sum[:])}, nil
+}
+
+// pipeline is the Pipeline of a name; nil if it is one that only Kubeflow Pipelines knows.
+func (w *pass) pipeline(ctx context.Context, name string) (*v1alpha1.Pipeline, error) {
+	var p v1alpha1.Pipeline
+	err := w.Cache.Get(ctx, client.ObjectKey{Namespace: w.name.Namespace, Name: name}, &p)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return &p, err
+}
+
+// secretOf reads the data of a Secret.
+func secretOf(ctx context.Context, live client.Reader, namespace, name string) (map[string][]byte, error) {
+	var secret corev1.Secret
+	err := live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("Secret %s/%s is not there: create it", namespace, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Secret %s/%s cannot be read: %w", namespace, name, err)
+	}
+	return secret.Data, nil
+}
