@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/e2e/program"
+	"sigs.k8s.io/yaml"
 )
 
 // Simulate stands in for a controller that does not run: until the cluster stops, custom
@@ -24,9 +26,10 @@ func (c *Cluster) Simulate(ctx context.Context, name, stages string) error {
 		return err
 	}
 	c.simulators = append(c.simulators, simulator)
+	kinds := kindsOf(stages)
 	for {
 		log, _ := os.ReadFile(c.Log("kwok-" + name)) // not there at first
-		if bytes.Contains(log, []byte(`"watching stages"`)) {
+		if bytes.Count(log, []byte(`"watching stages"`)) >= kinds {
 			return nil
 		}
 		select {
@@ -37,4 +40,20 @@ func (c *Cluster) Simulate(ctx context.Context, name, stages string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// kindsOf counts the kinds that Stages are of: kwok begins with them one after the other, and ends when there is
+// one that it does not find.
+func kindsOf(stages string) int {
+	type ref struct{ APIGroup, Kind string }
+	kinds := map[ref]bool{}
+	for _, document := range strings.Split(stages, "\n---\n") {
+		var stage struct {
+			Spec struct{ ResourceRef ref }
+		}
+		if yaml.Unmarshal([]byte(document), &stage) == nil && stage.Spec.ResourceRef.Kind != "" { // kwok says what is wrong with it
+			kinds[stage.Spec.ResourceRef] = true
+		}
+	}
+	return len(kinds)
 }

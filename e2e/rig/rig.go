@@ -30,7 +30,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 )
 
 // Namespace is where the Repositories and Overlays of a rig of its own live.
@@ -126,28 +125,16 @@ func (r *Rig) installCRDs() {
 	if err != nil || len(files) == 0 {
 		r.T.Fatalf("no CRDs in manifests/crds: %v", err)
 	}
+	var definitions []string
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			r.T.Fatal(err)
 		}
-		var crd apiextensionsv1.CustomResourceDefinition
-		if err := yaml.Unmarshal(data, &crd); err != nil {
-			r.T.Fatal(err)
-		}
-		r.Create(&crd)
-		r.Eventually("CRD "+crd.Name+" is established", func() (bool, string) {
-			var now apiextensionsv1.CustomResourceDefinition
-			if err := r.Client.Get(context.Background(), client.ObjectKeyFromObject(&crd), &now); err != nil {
-				return false, err.Error()
-			}
-			for _, c := range now.Status.Conditions {
-				if c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue {
-					return true, ""
-				}
-			}
-			return false, "not yet"
-		})
+		definitions = append(definitions, string(data))
+	}
+	if err := r.Cluster.Define(context.Background(), definitions...); err != nil {
+		r.T.Fatal(err)
 	}
 }
 
