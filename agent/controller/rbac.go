@@ -41,7 +41,6 @@ package controller
 // +kubebuilder:rbac:groups=sluice.dev,resources=retrainings/finalizers,verbs=update
 // +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns/status,verbs=get;patch;update
-// +kubebuilder:rbac:groups=sluice.dev,resources=retrainingruns/finalizers,verbs=update
 //
 // Pipelines are read and told how they are. Where they name an account, or their Retrainings do, a token of
 // it is made for Kubeflow Pipelines, and for nothing else.
