@@ -60,7 +60,7 @@ type task struct {
 
 const (
 	look      = 0  // at the forge
-	proposals = -1 // of Models
+	proposals = -1 // of Models and of runs
 )
 
 // table is what is known of the pull requests of one Repository. The record in its status is what

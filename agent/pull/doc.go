@@ -3,7 +3,7 @@
 //
 // In go Repositories with spec.pullRequests, what their forges say, and the hooks that make it look at
 // once; out come a commit status and a comment on each open pull request, pull requests for what
-// Models propose, statuses and a comment for those merged, and status.pullRequests of the Repository,
+// Models and the runs of Retrainings propose, statuses and a comment for those merged, and status.pullRequests of the Repository,
 // which is the record of all that: after a restart nothing is said twice.
 //
 // [Planner] makes the plan of a merge, for the agent and for the command line. [Desk] is the
@@ -25,7 +25,7 @@
 //
 // # What it never does
 //
-// It never writes to the cluster but status.pullRequests and events. It never runs anything of a
-// pull request, never follows a remote base, never shows a value of a Secret. A pull request from a
+// It never writes to the cluster but status.pullRequests, status.settledAt of RetrainingRuns, and events.
+// It never runs anything of a pull request, never follows a remote base, never shows a value of a Secret. A pull request from a
 // fork gets nothing, unless spec.pullRequests.forks allows it. One that breaks delays no other.
 package pull

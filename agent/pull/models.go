@@ -224,8 +224,11 @@ func (m *modelChange) version(name string) report.Version {
 	return report.Version{Name: name}
 }
 
-// proposal is what is said of a version that a Model proposes.
+// proposal is what is said of a version that a Model proposes, or a run.
 func (p Planner) proposal(ctx context.Context, i wish, now time.Time) (report.Proposal, error) {
+	if i.run != nil {
+		return p.retrained(ctx, i, now)
+	}
 	m := modelChange{planner: p, now: now, before: *i.model, after: *i.model}
 	if err := m.relatives(ctx); err != nil {
 		return report.Proposal{}, err

@@ -23,6 +23,8 @@ type wish struct {
 	findings       []v1alpha1.Finding
 	// reverts is the Promotion that was turned back; nil for a promotion.
 	reverts *v1alpha1.Promotion
+	// run that has made the version; nil for one that Git has. Its Model may be missing, and its stage.
+	run *v1alpha1.RetrainingRun
 }
 
 // passes tells whether all gates are passed that need no commit.
@@ -30,12 +32,20 @@ func (i wish) passes() bool {
 	return !slices.ContainsFunc(i.findings, func(f v1alpha1.Finding) bool { return f.Result != v1alpha1.FindingPassed })
 }
 
-// wishes are the branches that Models of the Repository propose, by their names.
-func (w *work) wishes(ctx context.Context) (map[string]wish, error) {
+// wished is what is to be open for a Repository, by the names of the branches.
+type wished struct {
+	wishes map[string]wish
+	// ended says of branches why nothing is to be open for them any more, where that is known.
+	ended map[string]string
+}
+
+// wishes are the branches that Models of the Repository propose, and the runs of Retrainings.
+func (w *work) wishes(ctx context.Context) (wished, error) {
+	found := wished{map[string]wish{}, map[string]string{}}
 	own := map[types.NamespacedName]bool{}
 	var overlays v1alpha1.OverlayList
 	if err := w.Client.List(ctx, &overlays, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
+		return found, err
 	}
 	for n := range overlays.Items {
 		if o := &overlays.Items[n]; o.RepositoryName() == w.name() {
@@ -44,18 +54,17 @@ func (w *work) wishes(ctx context.Context) (map[string]wish, error) {
 	}
 	var models v1alpha1.ModelList
 	if err := w.Client.List(ctx, &models, client.UnsafeDisableDeepCopy); err != nil { // they are only read
-		return nil, err
+		return found, err
 	}
-	wishes := map[string]wish{}
 	for n := range models.Items {
 		m := &models.Items[n]
 		if own[types.NamespacedName{Namespace: m.Labels[v1alpha1.OverlayNamespaceLabel], Name: m.Labels[v1alpha1.OverlayLabel]}] {
-			if err := w.wishesOf(ctx, m, wishes); err != nil {
-				return nil, err
+			if err := w.wishesOf(ctx, m, found.wishes); err != nil {
+				return found, err
 			}
 		}
 	}
-	return wishes, nil
+	return found, w.wishesOfRuns(ctx, own, found)
 }
 
 // wishesOf adds what one Model proposes.
@@ -85,7 +94,7 @@ func (w *work) wishesOf(ctx context.Context, m *v1alpha1.Model, into map[string]
 	return nil
 }
 
-// propose opens, renews and closes the pull requests for what Models propose. What fails for one of them
+// propose opens, renews and closes the pull requests for what Models and runs propose. What fails for one of them
 // is nothing to the others.
 func (w *work) propose(ctx context.Context) error {
 	source, fetched := w.Repositories.Source(w.name())
@@ -99,7 +108,7 @@ func (w *work) propose(ctx context.Context) error {
 	if err != nil {
 		return nil // the look says so
 	}
-	wishes, err := w.wishes(ctx)
+	wished, err := w.wishes(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,12 +121,12 @@ func (w *work) propose(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	for _, r := range w.records() {
-		if _, wished := wishes[r.Branch]; r.Branch != "" && !wished {
-			err = cmp.Or(err, w.settle(ctx, r, open, wishes))
+		if _, is := wished.wishes[r.Branch]; r.Branch != "" && !is {
+			err = cmp.Or(err, w.settle(ctx, r, open, wished))
 		}
 	}
-	for _, branch := range slices.Sorted(maps.Keys(wishes)) {
-		err = cmp.Or(err, w.want(ctx, wishes[branch], open, base))
+	for _, branch := range slices.Sorted(maps.Keys(wished.wishes)) {
+		err = cmp.Or(err, w.want(ctx, wished.wishes[branch], open, base))
 	}
 	return err
 }
@@ -183,7 +192,10 @@ func (w *work) draft(ctx context.Context, i wish, base string) (forge.Draft, err
 	}
 	said.Name = w.repo.Spec.PullRequests.Name
 	label := "sluice/promotion"
-	if i.reverts != nil {
+	switch {
+	case i.run != nil:
+		label = "sluice/retraining"
+	case i.reverts != nil:
 		label = "sluice/revert"
 	}
 	return forge.Draft{Base: base, Head: i.branch, Title: said.Title(), Body: said.Markdown(w.forge.MaxBody()), Labels: []string{label}, NotReady: said.Held() != ""}, nil
@@ -191,7 +203,7 @@ func (w *work) draft(ctx context.Context, i wish, base string) (forge.Draft, err
 
 // settle ends a pull request of the agent's own that nothing wishes any more: a newer version has taken
 // its place, or Git says by other means what it proposes.
-func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open map[string]forge.Pull, wishes map[string]wish) error {
+func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open map[string]forge.Pull, wished wished) error {
 	number := int(r.Number)
 	switch {
 	case r.State == v1alpha1.PullRequestMerged:
@@ -200,9 +212,9 @@ func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open ma
 		w.drop(number)
 		return nil
 	}
-	reason := "what it proposes is not proposed any more: Git or the stage has moved on"
-	for _, i := range wishes {
-		if slices.ContainsFunc(r.Models, func(m v1alpha1.PullRequestModel) bool {
+	reason := cmp.Or(wished.ended[r.Branch], "what it proposes is not proposed any more: Git or the stage has moved on")
+	for _, i := range wished.wishes {
+		if i.run == nil && slices.ContainsFunc(r.Models, func(m v1alpha1.PullRequestModel) bool {
 			return m.Name == i.model.Name && m.Namespace == i.model.Namespace && m.Stage == i.stage.Name
 		}) {
 			reason = fmt.Sprintf("superseded: %s is proposed for %s by now", i.version, i.stage.Name)
@@ -235,12 +247,12 @@ func (w *work) merge(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSt
 	if r.Branch == "" || r.State != v1alpha1.PullRequestPlanned {
 		return nil
 	}
-	wishes, err := w.wishes(ctx)
+	wished, err := w.wishes(ctx)
 	if err != nil {
 		return err
 	}
-	i, wished := wishes[r.Branch]
-	if !wished || i.stage.Merge != v1alpha1.MergeAuto || i.reverts != nil || i.commit != p.Head.Commit || !i.passes() || p.Draft {
+	i, is := wished.wishes[r.Branch]
+	if !is || i.stage.Merge != v1alpha1.MergeAuto || i.reverts != nil || i.commit != p.Head.Commit || !i.passes() || p.Draft {
 		return nil
 	}
 	if err := w.forge.Merge(ctx, p.Number, p.Head.Commit, forge.Merge); err != nil {

@@ -23,7 +23,10 @@ import (
 
 // Setup registers the Desk. At most parallel tasks are done at once: they wait for a forge or for a
 // render most of the time.
-func (d *Desk) Setup(mgr ctrl.Manager, parallel int) error {
+func (d *Desk) Setup(ctx context.Context, mgr ctrl.Manager, parallel int) error {
+	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	d.tables = map[types.NamespacedName]*table{}
 	c, err := controller.NewTyped("pullrequest", mgr, controller.TypedOptions[task]{
 		MaxConcurrentReconciles: parallel, Reconciler: d,
@@ -38,6 +41,7 @@ func (d *Desk) Setup(mgr ctrl.Manager, parallel int) error {
 		source.TypedKind(mgr.GetCache(), &v1alpha1.Overlay{}, handler.TypedEnqueueRequestsFromMapFunc(d.overlay), news[*v1alpha1.Overlay](newOverlay)),
 		source.TypedKind(mgr.GetCache(), &v1alpha1.Model{}, handler.TypedEnqueueRequestsFromMapFunc(d.model), news[*v1alpha1.Model](newModel)),
 		source.TypedKind(mgr.GetCache(), &v1alpha1.Promotion{}, handler.TypedEnqueueRequestsFromMapFunc(d.promotion), news[*v1alpha1.Promotion](newPromotion)),
+		source.TypedKind(mgr.GetCache(), &v1alpha1.RetrainingRun{}, handler.TypedEnqueueRequestsFromMapFunc(d.run), news[*v1alpha1.RetrainingRun](newRun)),
 	}
 	for _, s := range sources {
 		if err := c.Watch(s); err != nil {
@@ -96,6 +100,8 @@ func newPromotion(before, now *v1alpha1.Promotion) bool {
 	return !sameProposal(before.Status.Proposal, now.Status.Proposal)
 }
 
+func newRun(before, now *v1alpha1.RetrainingRun) bool { return proposes(before) != proposes(now) }
+
 func sameProposal(a, b *v1alpha1.ProposalStatus) bool {
 	return a == b || a != nil && b != nil && a.Commit == b.Commit && slices.Equal(a.Findings, b.Findings)
 }
@@ -126,8 +132,8 @@ func (d *Desk) model(ctx context.Context, m *v1alpha1.Model) []task {
 	tasks := d.followed(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool {
 		return slices.ContainsFunc(r.Models, func(s v1alpha1.PullRequestModel) bool { return s.Namespace == m.Namespace && s.Name == m.Name })
 	})
-	proposes := func(s v1alpha1.StageStatus) bool { return s.Proposed != "" || s.Phase == v1alpha1.StageHeld }
-	if slices.ContainsFunc(m.Status.Stages, proposes) || d.has(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool { return r.Branch != "" }) {
+	wishes := func(s v1alpha1.StageStatus) bool { return s.Proposed != "" || s.Phase == v1alpha1.StageHeld }
+	if slices.ContainsFunc(m.Status.Stages, wishes) || d.has(o.RepositoryName(), func(r v1alpha1.PullRequestStatus) bool { return r.Branch != "" }) {
 		tasks = append(tasks, task{o.RepositoryName(), proposals})
 	}
 	return tasks
@@ -148,6 +154,23 @@ func (d *Desk) promotion(ctx context.Context, p *v1alpha1.Promotion) []task {
 		return nil
 	}
 	return d.model(ctx, &m)
+}
+
+// run has what a run proposes looked at.
+func (d *Desk) run(ctx context.Context, run *v1alpha1.RetrainingRun) []task {
+	var r v1alpha1.Retraining
+	if !proposes(run) || d.Client.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.Retraining}, &r) != nil {
+		return nil
+	}
+	if ref := run.Spec.Result.Propose.RepositoryRef; ref != nil {
+		return []task{{ref.In(run.Namespace), proposals}}
+	}
+	var o v1alpha1.Overlay
+	key := client.ObjectKey{Namespace: r.Labels[v1alpha1.OverlayNamespaceLabel], Name: r.Labels[v1alpha1.OverlayLabel]}
+	if key.Name == "" || d.Client.Get(ctx, key, &o) != nil {
+		return nil
+	}
+	return []task{{o.RepositoryName(), proposals}}
 }
 
 // followed are the merges of a Repository that something is about, and the plans that were made too early
