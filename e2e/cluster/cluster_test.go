@@ -17,6 +17,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,6 +113,32 @@ func TestDeploymentBecomesAvailable(t *testing.T) {
 		return err == nil && d.Status.AvailableReplicas == 3, err
 	})
 	t.Logf("available after %s", time.Since(began).Round(time.Millisecond))
+}
+
+// What a container of a Job ends with is in the status of its pod, whether it has failed or not.
+func TestJobsSayTheirLast(t *testing.T) {
+	api := client(t, shared.Config())
+	const last = `{"uri": "s3://models/fraud/v8/", "metrics": {"auc": "0.941"}}`
+	for name, fate := range map[string]string{"says-complete": "", "says-failed": "Fail"} {
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{
+			BackoffLimit: new(int32(0)),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"fake.sluice.dev/pod": fate, "fake.sluice.dev/termination-message": last}},
+				Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+			},
+		}}
+		if _, err := api.BatchV1().Jobs("default").Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the Job is over, and has said so", func(ctx context.Context) (bool, error) {
+			pods, err := api.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "job-name=" + name})
+			if err != nil || len(pods.Items) != 1 || len(pods.Items[0].Status.ContainerStatuses) == 0 {
+				return false, err
+			}
+			ended := pods.Items[0].Status.ContainerStatuses[0].State.Terminated
+			return ended != nil && ended.Message == last && (ended.ExitCode == 0) == (fate == ""), nil
+		})
+	}
 }
 
 func TestPodsCrashOnRequest(t *testing.T) {

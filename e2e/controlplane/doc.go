@@ -21,6 +21,7 @@
 //	fake.sluice.dev/pod: Run              of a Job: never completes
 //	fake.sluice.dev/ready-after: 10s      gets ready later
 //	fake.sluice.dev/complete-after: 10s   of a Job: completes later
+//	fake.sluice.dev/termination-message   of a Job: what its containers end with, also when it fails
 //
 // and "controlplane simulate" walks custom resources through kwok Stages, in place of the
 // controllers they are for.

@@ -21,7 +21,7 @@ func writeStages(l layout, further []string) ([]string, error) {
 	stages := map[string]string{
 		"node-initialize.yaml": nodestages.DefaultNodeInit,
 		"pod-ready.yaml":       steered(podstages.DefaultPodReady, "ready-after", "Pending", "Crash", "Fail"),
-		"pod-complete.yaml":    steered(podstages.DefaultPodComplete, "complete-after", "Run"),
+		"pod-complete.yaml":    steered(saying(podstages.DefaultPodComplete), "complete-after", "Run"),
 		"pod-delete.yaml":      podstages.DefaultPodDelete,
 	}
 	own, err := fs.Glob(ownStages, "stages/*.yaml")
@@ -77,4 +77,12 @@ func steered(stage, delay string, exempt ...string) string {
       expressionFrom: '.metadata.annotations["fake.sluice.dev/%s"]'
   next:
 `, delay), 1)
+}
+
+// saying has the containers of a Stage of kwok's end with the termination message that an annotation of the pod
+// gives.
+func saying(stage string) string {
+	return strings.Replace(stage, "            reason: Completed\n", `            reason: Completed
+            {{ with $root.metadata.annotations }}{{ with index . "fake.sluice.dev/termination-message" }}message: {{ . | Quote }}{{ end }}{{ end }}
+`, 1)
 }

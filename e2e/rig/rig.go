@@ -50,8 +50,7 @@ type Rig struct {
 	// Namespace is where the Repositories and Overlays of the test live.
 	Namespace string
 
-	agent *exec.Cmd
-	ended chan struct{}
+	agent *process
 	log   string
 	// metrics is the address of the agent's metrics.
 	metrics string
@@ -60,10 +59,16 @@ type Rig struct {
 	access gitserver.Access // what Git demands; empty for nothing
 }
 
+// process is an agent that runs; its command is nil while none does. Whoever looks at a rig sees the same one.
+type process struct {
+	command *exec.Cmd
+	ended   chan struct{}
+}
+
 // New starts a control plane with Sluice's CRDs, and a Git server.
 func New(t testing.TB, o cluster.Options) *Rig {
 	t.Helper()
-	r := &Rig{T: t, Namespace: Namespace, Dir: t.TempDir(), log: filepath.Join(t.TempDir(), "agent.log")}
+	r := &Rig{T: t, Namespace: Namespace, Dir: t.TempDir(), log: filepath.Join(t.TempDir(), "agent.log"), agent: &process{}}
 	r.start(o, t.Cleanup)
 	r.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}})
 	t.Cleanup(r.showLog)
@@ -189,15 +194,16 @@ func (r *Rig) StartAgent(flags ...string) {
 	if err := cmd.Start(); err != nil {
 		r.T.Fatal(err)
 	}
-	r.agent, r.ended = cmd, make(chan struct{})
-	go func(ended chan struct{}) { _ = cmd.Wait(); close(ended) }(r.ended)
+	ended := make(chan struct{})
+	r.agent.command, r.agent.ended = cmd, ended
+	go func() { _ = cmd.Wait(); close(ended) }()
 }
 
 // Replica is the rig with an agent of its own beside the first one.
 func (r *Rig) Replica() *Rig {
 	r.T.Helper()
 	other := &Rig{T: r.T, Cluster: r.Cluster, Git: r.Git, Client: r.Client, Namespace: r.Namespace, access: r.access,
-		Dir: r.T.TempDir(), log: filepath.Join(r.T.TempDir(), "agent.log")}
+		Dir: r.T.TempDir(), log: filepath.Join(r.T.TempDir(), "agent.log"), agent: &process{}}
 	r.T.Cleanup(other.showLog)
 	r.T.Cleanup(other.KillAgent)
 	return other
@@ -205,20 +211,20 @@ func (r *Rig) Replica() *Rig {
 
 // KillAgent ends the agent as a power failure would.
 func (r *Rig) KillAgent() {
-	if r.agent == nil {
+	if r.agent.command == nil {
 		return
 	}
-	_ = r.agent.Process.Kill()
-	<-r.ended
-	r.agent = nil
+	_ = r.agent.command.Process.Kill()
+	<-r.agent.ended
+	r.agent.command = nil
 }
 
 // EndAgent ends the agent as its Deployment does, and waits until it has ended.
 func (r *Rig) EndAgent() {
 	r.T.Helper()
 	r.signal(syscall.SIGTERM)
-	<-r.ended
-	r.agent = nil
+	<-r.agent.ended
+	r.agent.command = nil
 }
 
 // Freeze stops the agent in the middle of whatever it does, as a machine does that has no time
@@ -236,7 +242,7 @@ func (r *Rig) Thaw() {
 
 func (r *Rig) signal(s syscall.Signal) {
 	r.T.Helper()
-	if err := r.agent.Process.Signal(s); err != nil {
+	if err := r.agent.command.Process.Signal(s); err != nil {
 		r.T.Fatal(err)
 	}
 }
@@ -282,7 +288,7 @@ func freeAddress(t testing.TB) string {
 // not in it.
 func (r *Rig) Memory() int64 {
 	r.T.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.agent.Process.Pid))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.agent.command.Process.Pid))
 	if err != nil {
 		r.T.Fatal(err)
 	}

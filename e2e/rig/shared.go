@@ -28,8 +28,9 @@ const Canary = "canary-b7d1e0-this-is-secret"
 
 var shared struct {
 	sync.Once
-	rig  *Rig
-	ends []func()
+	rig   *Rig
+	flags []string
+	ends  []func()
 }
 
 // Shared returns the rig that the tests of a process share, as it looks to one of them: the
@@ -38,7 +39,8 @@ var shared struct {
 //
 //	func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
 //
-// When the test ends, its Overlays are suspended, and it fails if the Canary was shown anywhere.
+// When the test ends, its Overlays are suspended and its Retrainings deleted, and it fails if the Canary was shown
+// anywhere. A test that ends the agent runs by itself, without t.Parallel; the next one has an agent again.
 func Shared(t testing.TB) *Rig {
 	t.Helper()
 	shared.Do(func() { shared.rig = startShared(t) })
@@ -47,6 +49,9 @@ func Shared(t testing.TB) *Rig {
 	}
 	r := *shared.rig
 	r.T, r.Namespace = t, kebab(t.Name())
+	if r.agent.command == nil { // a test before has ended it
+		r.StartAgent(shared.flags...)
+	}
 	r.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}})
 	r.Create(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: "git"},
@@ -64,17 +69,19 @@ func startShared(t testing.TB) *Rig {
 	}
 	atEnd := func(end func()) { shared.ends = append(shared.ends, end) }
 	atEnd(func() { _ = os.RemoveAll(dir) })
-	r := &Rig{T: t, Dir: filepath.Join(dir, "agent"), log: filepath.Join(dir, "agent.log"),
+	r := &Rig{T: t, Dir: filepath.Join(dir, "agent"), log: filepath.Join(dir, "agent.log"), agent: &process{},
 		access: gitserver.Access{Username: "sluice", Password: Canary}}
 	r.start(cluster.Options{}, atEnd)
-	r.StartAgent()
+	r.StartAgent(shared.flags...)
 	atEnd(r.KillAgent)
 	return r
 }
 
-// Main runs the tests of a package and ends what they share. The tests mostly wait, so more of
-// them than there are processors run side by side, unless -parallel says otherwise.
-func Main(m *testing.M) int {
+// Main runs the tests of a package and ends what they share; the agent has the flags besides those that every test
+// needs. The tests mostly wait, so more of them than there are processors run side by side, unless -parallel says
+// otherwise.
+func Main(m *testing.M, flags ...string) int {
+	shared.flags = flags
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
@@ -112,6 +119,9 @@ func (r *Rig) leave() {
 			r.T.Error(err)
 		}
 	}
+	if err := r.Client.DeleteAllOf(context.Background(), &v1alpha1.Retraining{}, client.InNamespace(r.Namespace)); err != nil {
+		r.T.Error(err)
+	}
 }
 
 // ownLog returns the lines of the agent's log that speak of the test's namespace.
@@ -126,14 +136,16 @@ func (r *Rig) ownLog() string {
 }
 
 // CheckSecrets fails the test if the Canary is in what the agent has written: the Repositories,
-// Overlays and Inventories of the namespace, the events in it, and the agent's log.
+// Overlays, Inventories, Retrainings and their runs in the namespace, the events in it, and the agent's log.
 func (r *Rig) CheckSecrets() {
 	r.T.Helper()
 	var repositories v1alpha1.RepositoryList
 	var overlays v1alpha1.OverlayList
 	var inventories v1alpha1.InventoryList
+	var retrainings v1alpha1.RetrainingList
+	var runs v1alpha1.RetrainingRunList
 	var events corev1.EventList
-	for _, list := range []client.ObjectList{&repositories, &overlays, &inventories, &events} {
+	for _, list := range []client.ObjectList{&repositories, &overlays, &inventories, &retrainings, &runs, &events} {
 		if err := r.Client.List(context.Background(), list, client.InNamespace(r.Namespace)); err != nil {
 			r.T.Fatal(err)
 		}

@@ -11,11 +11,11 @@ import (
 // Resident returns the bytes of memory that the agent and its render workers have together, each
 // page once, as a container's memory is counted; 0 when the agent does not run.
 func (r *Rig) Resident() int64 {
-	if r.agent == nil {
+	if r.agent.command == nil {
 		return 0
 	}
 	var sum int64
-	for _, pid := range append(children(r.agent.Process.Pid), r.agent.Process.Pid) {
+	for _, pid := range append(children(r.agent.command.Process.Pid), r.agent.command.Process.Pid) {
 		sum += proportional(pid)
 	}
 	return sum
@@ -60,10 +60,10 @@ type Usage struct {
 // Usage returns what the agent's processes use. A worker that ends just now is left out, and so
 // is everything when the agent does not run.
 func (r *Rig) Usage() Usage {
-	if r.agent == nil {
+	if r.agent.command == nil {
 		return Usage{}
 	}
-	agent := r.agent.Process.Pid
+	agent := r.agent.command.Process.Pid
 	own, _ := stat(agent) // zero when it has just ended
 	sum := Usage{CPU: own.cpu + own.ended, Agent: own.resident, All: own.resident}
 	for _, pid := range children(agent) {
@@ -105,7 +105,7 @@ func stat(pid int) (processStat, bool) {
 // ForgetMemory has Memory begin anew: the peak is that since now.
 func (r *Rig) ForgetMemory() {
 	r.T.Helper()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.agent.Process.Pid), []byte("5"), 0); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.agent.command.Process.Pid), []byte("5"), 0); err != nil {
 		r.T.Fatal(err)
 	}
 }
