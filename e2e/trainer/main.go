@@ -38,6 +38,6 @@ func run(ctx context.Context) error {
 	if err := made.write(ctx, store, o.run); err != nil {
 		return err
 	}
-	log.Printf("%s: accuracy %s, logloss %s", made.result.URI, made.result.Metrics["accuracy"], made.result.Metrics["logloss"])
+	log.Printf("%s: accuracy %s, logloss %s", made.said.URI, made.said.Metrics["accuracy"], made.said.Metrics["logloss"])
 	return nil
 }

@@ -21,14 +21,14 @@ type model struct {
 	Bias    float64   `json:"bias"`
 }
 
-// result is result.json.
-type result struct {
+// document is result.json.
+type document struct {
 	URI     string            `json:"uri"`
 	Digest  string            `json:"digest"`
 	Size    int64             `json:"size"`
 	Format  format            `json:"format"`
 	Metrics map[string]string `json:"metrics"`
-	Lineage lineage           `json:"lineage"`
+	Dataset string            `json:"dataset"`
 }
 
 type format struct {
@@ -36,14 +36,10 @@ type format struct {
 	Version string `json:"version"`
 }
 
-type lineage struct {
-	Dataset string `json:"dataset"`
-}
-
 // made is what a run has made.
 type made struct {
-	model  []byte
-	result result
+	model []byte
+	said  document
 }
 
 // train trains with a part of the rows, and measures with the rest.
@@ -62,13 +58,13 @@ func (o order) train(rows data) (made, error) {
 		return made{}, err
 	}
 	sum := sha256.Sum256(content)
-	return made{content, result{
+	return made{content, document{
 		URI:     o.run.String() + "model.json",
 		Digest:  "sha256:" + hex.EncodeToString(sum[:]),
 		Size:    int64(len(content)),
 		Format:  format{"logistic", "1"},
 		Metrics: map[string]string{"accuracy": decimal(metrics.Accuracy), "logloss": decimal(metrics.LogLoss)},
-		Lineage: lineage{rows.String()},
+		Dataset: rows.String(),
 	}}, nil
 }
 
@@ -76,14 +72,14 @@ func decimal(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
 
 // write writes the model, and then the result.
 func (m made) write(ctx context.Context, store bucket.Store, to place) error {
-	said, err := json.MarshalIndent(m.result, "", "  ")
+	text, err := json.MarshalIndent(m.said, "", "  ")
 	if err != nil {
 		return err
 	}
 	for _, file := range []struct {
 		name    string
 		content []byte
-	}{{"model.json", m.model}, {"result.json", append(said, '\n')}} {
+	}{{"model.json", m.model}, {"result.json", append(text, '\n')}} {
 		if err := store.Put(ctx, to.bucket, to.prefix+file.name, file.content); err != nil {
 			return fmt.Errorf("writing %s%s: %w", to, file.name, err)
 		}

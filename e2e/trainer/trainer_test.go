@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-dev/sluice/agent/result"
 	"github.com/sluice-dev/sluice/e2e/bucket"
 	"github.com/sluice-dev/sluice/e2e/objectstore"
 	"github.com/sluice-dev/sluice/e2e/trainer/logistic"
@@ -109,12 +110,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("the weights are %v: a large amount speaks for yes, and a late hour against it", m.Weights)
 	}
 	r := s.result("fraud/v8/")
-	want := result{
-		URI: "s3://models/fraud/v8/model.json", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(content)), Size: int64(len(content)),
-		Format: format{"logistic", "1"},
-	}
-	if r.URI != want.URI || r.Digest != want.Digest || r.Size != want.Size || r.Format != want.Format ||
-		!strings.HasPrefix(r.Lineage.Dataset, "s3://data/fraud/ 80 rows in 2 files sha256:") {
+	if r.URI != "s3://models/fraud/v8/model.json" || r.Digest != fmt.Sprintf("sha256:%x", sha256.Sum256(content)) || r.Size == nil || *r.Size != int64(len(content)) ||
+		r.Format.Name != "logistic" || r.Format.Version != "1" || !strings.HasPrefix(r.Lineage.Dataset, "s3://data/fraud/ 80 rows in 2 files sha256:") {
 		t.Errorf("%+v", r)
 	}
 	s.wantMetrics(r, m, rows(1, 40), rows(2, 40))
@@ -137,22 +134,24 @@ func TestRun(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	later := s.result("fraud/v9/")
-	if later.Metrics["accuracy"] <= r.Metrics["accuracy"] || later.Metrics["logloss"] >= r.Metrics["logloss"] || later.Lineage == r.Lineage {
+	if later.Metrics["accuracy"] <= r.Metrics["accuracy"] || later.Metrics["logloss"] >= r.Metrics["logloss"] || later.Lineage.Dataset == r.Lineage.Dataset {
 		t.Errorf("with more rows it is %+v, with fewer %+v", later, r)
 	}
 }
 
-func (s *site) result(run string) (r result) {
+// result reads what a run says that it has made, as the agent does.
+func (s *site) result(run string) result.Document {
 	s.t.Helper()
 	content := s.get(run + "result.json")
-	if err := json.Unmarshal(content, &r); err != nil {
+	d, err := result.Parse(content)
+	if err != nil {
 		s.t.Fatalf("%s: %v", content, err)
 	}
-	return r
+	return d
 }
 
 // wantMetrics measures a model with those of the rows that were held out.
-func (s *site) wantMetrics(r result, m model, files ...string) {
+func (s *site) wantMetrics(r result.Document, m model, files ...string) {
 	s.t.Helper()
 	var all logistic.Table
 	for _, file := range files {
@@ -177,7 +176,7 @@ func (s *site) wantMetrics(r result, m model, files ...string) {
 		loss -= math.Log(p)
 	}
 	n := float64(len(held.Rows))
-	if r.Metrics["accuracy"] != fmt.Sprintf("%.4f", right/n) || r.Metrics["logloss"] != fmt.Sprintf("%.4f", loss/n) || len(r.Metrics) != 2 {
+	if string(r.Metrics["accuracy"]) != fmt.Sprintf("%.4f", right/n) || string(r.Metrics["logloss"]) != fmt.Sprintf("%.4f", loss/n) || len(r.Metrics) != 2 {
 		s.t.Errorf("it says %v, and of %d rows that were held out %g are right, with a loss of %g", r.Metrics, len(held.Rows), right, loss)
 	}
 }
