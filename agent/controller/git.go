@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Git is the Repositories as promotions need them.
+// Git is the Repositories as promotions and retrainings need them.
 type Git struct {
 	Repositories *Repositories
 	// Author of proposals.
@@ -31,6 +31,8 @@ type Git struct {
 
 	// Forges are where pull requests are reviewed.
 	Forges Forges
+	// NoCrossNamespace refuses references of Retrainings to Repositories of other namespaces.
+	NoCrossNamespace bool
 	// Read is called with a Model for which something was found out in the background.
 	Read func(types.NamespacedName)
 
