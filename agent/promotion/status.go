@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/serving"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -221,27 +221,6 @@ func short(message string) string {
 // setPromotionConditions puts the phase of a Promotion into its conditions.
 func setPromotionConditions(p *v1alpha1.Promotion) {
 	p.Status.Message = short(p.Status.Message)
-	conditions := &p.Status.Conditions
-	set := func(kind string, status metav1.ConditionStatus) {
-		apimeta.SetStatusCondition(conditions, metav1.Condition{
-			Type: kind, Status: status, ObservedGeneration: p.Generation, Reason: string(p.Status.Phase), Message: p.Status.Message,
-		})
-	}
 	phase := p.Status.Phase
-	if phase.Ended() { // what stays is not taken away and put back, which would make it new
-		apimeta.RemoveStatusCondition(conditions, v1alpha1.ReconcilingCondition)
-	}
-	if !phase.Ended() || phase == v1alpha1.PromotionSucceeded {
-		apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
-	}
-	switch {
-	case phase == v1alpha1.PromotionSucceeded:
-		set(v1alpha1.ReadyCondition, metav1.ConditionTrue)
-	case phase.Ended():
-		set(v1alpha1.ReadyCondition, metav1.ConditionFalse)
-		set(v1alpha1.StalledCondition, metav1.ConditionTrue)
-	default:
-		set(v1alpha1.ReadyCondition, metav1.ConditionUnknown)
-		set(v1alpha1.ReconcilingCondition, metav1.ConditionTrue)
-	}
+	record.Phase{Name: string(phase), Message: p.Status.Message, Ended: phase.Ended(), Succeeded: phase == v1alpha1.PromotionSucceeded}.Conditions(&p.Status.Conditions, p.Generation)
 }

@@ -109,6 +109,7 @@ func (w *pass) create(ctx context.Context, run *v1alpha1.RetrainingRun, skipped 
 	}
 	after := run.DeepCopy()
 	finish(&after.Status, v1alpha1.RunSkipped, why, w.now)
+	tell(after)
 	written, err := w.Runs.Write(ctx, run, after)
 	if err == nil {
 		w.runs[n] = *written

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/slot"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -22,6 +23,7 @@ func (w *pass) advance(ctx context.Context, n int) error {
 		after := before.DeepCopy()
 		g := going{w, after, &after.Status}
 		g.step(ctx)
+		tell(after)
 		written, err := w.Runs.Write(ctx, before, after)
 		if err != nil {
 			return err
@@ -325,6 +327,12 @@ func (g going) failed(step, message string, again bool) {
 }
 
 func (g going) second() *metav1.Time { return new(metav1.NewTime(g.now.UTC().Truncate(time.Second))) }
+
+// tell puts the phase of a run into its conditions.
+func tell(run *v1alpha1.RetrainingRun) {
+	phase := run.Status.Phase
+	record.Phase{Name: string(phase), Message: run.Status.Message, Ended: phase.Ended(), Succeeded: phase == v1alpha1.RunSucceeded}.Conditions(&run.Status.Conditions, run.Generation)
+}
 
 // backoff is the pause after so many attempts: it doubles, up to an hour.
 func backoff(first time.Duration, attempts int32) time.Duration {
