@@ -3,12 +3,15 @@ package validate
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"path"
 
 	"github.com/sluice-dev/sluice/agent"
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/manifest"
 	"github.com/sluice-dev/sluice/agent/render"
+	"github.com/sluice-dev/sluice/agent/retrain"
 )
 
 // failures reports what could not be rendered.
@@ -65,13 +68,33 @@ func (v *validation) objects(units []unit) int {
 			if u.lenient && bytes.Contains(o.JSON, []byte("${")) {
 				continue
 			}
-			for _, p := range v.schemas.check(o) {
+			problems := v.schemas.check(o)
+			if len(problems) == 0 {
+				problems = retraining(o)
+			}
+			for _, p := range problems {
 				file, line := v.placeOf(u, o, p.field)
 				v.find(file, line, "%s: %s", o.Ref, p.message)
 			}
 		}
 	}
 	return len(checked)
+}
+
+// retraining says what is wrong with a Retraining that the API server does not see: a schedule, a template or an
+// expression, of which the agent would say the same.
+func retraining(o agent.Object) []problem {
+	if o.Ref.Group != v1alpha1.GroupVersion.Group || o.Ref.Kind != v1alpha1.RetrainingKind {
+		return nil
+	}
+	var r v1alpha1.Retraining
+	if err := json.Unmarshal(o.JSON, &r); err != nil {
+		return []problem{{"spec", err.Error()}}
+	}
+	if err := retrain.Check(&r); err != nil {
+		return []problem{{"spec", err.Error()}}
+	}
+	return nil
 }
 
 // duplicates reports objects that two Overlays of one cluster have, and Overlays that are
