@@ -25,6 +25,7 @@ var setups = []struct {
 	{"replicas", func(b *bench) { b.replicas(60) }},
 	{"platform", (*bench).platform},
 	{"models", func(b *bench) { b.models(500) }},
+	{"retrainings", func(b *bench) { b.retrainings(5000) }},
 }
 
 // bench is the measurement of one set-up.

@@ -16,6 +16,7 @@
 //	replicas_test   replicas that share the work
 //	platform_test   the whole of Kubeflow
 //	models_test     many Models of one agent
+//	retrainings_test  many Retrainings of one agent
 //	report_test     the table and the JSON
 //
 // Times are reported and never asserted.
