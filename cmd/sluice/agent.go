@@ -153,8 +153,11 @@ func runAgent(ctx context.Context, f agentFlags) error {
 		Scheme:                 scheme,
 		Metrics:                server.Options{BindAddress: f.metrics},
 		HealthProbeBindAddress: f.probes,
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()}, // nobody reads them
-		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(), // nobody reads them
+			ByObject:         map[client.Object]cache.ByObject{&v1alpha1.RetrainingRun{}: {Transform: retrain.Trim}},
+		},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot set the agent up: %w", err)
