@@ -500,8 +500,8 @@ type RetrainingStatus struct {
 	// ObservedGeneration is the metadata.generation that this status answers.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready (the spec can be carried out), Healthy (the last runs succeeded and no slot was
-	// missed), Reconciling (a run is going on), Stalled.
+	// Conditions: Ready (the spec can be carried out; also while a run goes on), Healthy (the last runs
+	// succeeded, and no slot was missed since), Stalled (the spec has to be changed).
 	// +listType=map
 	// +listMapKey=type
 	// +optional
