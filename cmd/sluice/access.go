@@ -36,6 +36,9 @@ func reach(cmd *cobra.Command) *access {
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
 	flags := cmd.Flags()
+	if flags.ShorthandLookup("n") != nil {
+		names.ContextOverrideFlags.Namespace.ShortName = "" // the command has more to say with it
+	}
 	before := map[string]bool{}
 	flags.VisitAll(func(f *pflag.Flag) { before[f.Name] = true })
 	flags.StringVar(&a.rules.ExplicitPath, "kubeconfig", "", "Path to the kubeconfig file to use for CLI requests.")

@@ -16,41 +16,56 @@ import (
 // completionPatience is how long a shell waits for names from the cluster.
 const completionPatience = 3 * time.Second
 
-// completeKindAndName completes a kind, then names of objects of it.
-func (a *access) completeKindAndName(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		var words []string
-		for _, k := range kinds {
-			words = append(words, k.plural, k.aliases[0])
+// completeKindAndName completes one of some kinds, then names of objects of it.
+func (a *access) completeKindAndName(of func(kind) bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			var words []string
+			for _, k := range kinds {
+				if of(k) {
+					words = append(words, k.plural, k.aliases[0])
+				}
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
 		}
-		return words, cobra.ShellCompDirectiveNoFileComp
+		k, err := parseKind(args[0])
+		if err != nil || !of(k) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names := slices.DeleteFunc(a.names(cmd.Context(), k.list()), func(name string) bool { return slices.Contains(args[1:], name) })
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	k, err := parseKind(args[0])
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names := slices.DeleteFunc(a.names(cmd.Context(), k.list()), func(name string) bool { return slices.Contains(args[1:], name) })
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeListed completes what can be listed, then names.
 func (a *access) completeListed(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	complete := a.completeKindAndName(func(kind) bool { return true })
 	if len(args) > 0 {
 		if k, err := parseListed(args[0]); err == nil {
 			args = append([]string{kindOf(k.name).plural}, args[1:]...) // pull requests go by their Repository
 		}
-		return a.completeKindAndName(cmd, args, word)
+		return complete(cmd, args, word)
 	}
-	words, directive := a.completeKindAndName(cmd, args, word)
+	words, directive := complete(cmd, args, word)
 	return append(words, pullRequests.plural, pullRequests.aliases[0]), directive
 }
 
 // completeOverlay completes the name of an Overlay.
-func (a *access) completeOverlay(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+func (a *access) completeOverlay(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	return a.completeName(v1alpha1.OverlayKind)(cmd, args, word)
+}
+
+// completeName completes the name of one object, of any of some kinds.
+func (a *access) completeName(of ...string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, name := range of {
+			if len(args) == 0 {
+				names = append(names, a.names(cmd.Context(), kindOf(name).list())...)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.names(cmd.Context(), kinds[0].list()), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeRepository completes the name of a Repository.
@@ -123,4 +138,19 @@ func (a *access) cluster(ctx context.Context, list client.ObjectList, namespace 
 		names = append(names, o.GetName())
 	}
 	return names
+}
+
+// completeGoing completes the name of a RetrainingRun that goes on.
+func (a *access) completeGoing(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var list v1alpha1.RetrainingRunList
+	var names []string
+	if len(args) == 0 {
+		a.names(cmd.Context(), &list)
+	}
+	for _, run := range list.Items {
+		if !run.Status.Phase.Ended() {
+			names = append(names, run.Name+"\t"+string(phaseOf(&run)))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -26,6 +26,8 @@ type getting struct {
 	access        *access
 	kind          kind
 	names         []string // empty for all
+	of            string   // the Retraining whose runs are listed, newest first; empty for all
+	empty         string   // what is said where nothing shows; empty for the usual
 	allNamespaces bool
 	watch         bool
 	output        string
@@ -40,10 +42,12 @@ type getting struct {
 func newGetCommand() *cobra.Command {
 	var g getting
 	cmd := &cobra.Command{
-		Use:   "get overlays|repositories|pullrequests|models|modelversions|promotions [NAME...]",
-		Short: "List Overlays, Repositories, Models and their versions and promotions, and watch them",
+		Use:   "get " + strings.Join(append(plurals(), pullRequests.plural), "|") + " [NAME...]",
+		Short: "List Overlays, Repositories, Models, Retrainings and what belongs to them, and watch them",
 		Long: `List Overlays or Repositories: whether they are Ready, at which revision, and what the
 agent says of them. Of Models, which version serves in which stage, and what is on its way.
+Of Retrainings, how the last run ended, when the next slot is, and how many runs in a row have
+succeeded (+) or failed (-); of RetrainingRuns, what started them and how far they are.
 Of pull requests, what the agent has said on them; NAME is that of their Repository, which is
 what -o yaml, json and name print. With --watch, go on and print a line for every change.`,
 		Example: `  # All Overlays of all namespaces
@@ -55,12 +59,15 @@ what -o yaml, json and name print. With --watch, go on and print a line for ever
   # Which version of which model serves where
   sluice get models -A
 
+  # Which models are not retrained as they should be
+  sluice get retrainings -A
+
   # What the agent has said on pull requests
   sluice get pullrequests -A
 
   # One Repository with its URL and the whole message
   sluice get repository platform -o wide`,
-		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get overlays, repositories, pullrequests, models, modelversions or promotions"),
+		Args: usage(cobra.MinimumNArgs(1), "say what to list: sluice get "+listed()),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if g.kind, err = parseListed(args[0]); err != nil {
@@ -115,6 +122,9 @@ func (g *getting) options(version string) *client.ListOptions {
 
 // wants tells whether an object is asked for: the API server selects one name, and not several.
 func (g *getting) wants(o client.Object) bool {
+	if run, ok := o.(*v1alpha1.RetrainingRun); ok && g.of != "" && run.Spec.Retraining != g.of {
+		return false
+	}
 	return len(g.names) == 0 || slices.Contains(g.names, o.GetName())
 }
 
@@ -141,6 +151,9 @@ func (g *getting) list(ctx context.Context) (string, error) {
 // wanted are the objects of a list that are asked for.
 func (g *getting) wanted(list client.ObjectList) ([]client.Object, error) {
 	objects, err := objectsOf(list)
+	if g.of != "" {
+		slices.SortFunc(objects, newestFirst)
+	}
 	return slices.DeleteFunc(objects, func(o client.Object) bool { return !g.wants(o) }), err
 }
 
@@ -168,7 +181,7 @@ func (g *getting) nothing(objects []client.Object) error {
 	if g.namespace != "" {
 		where = "namespace " + g.namespace + "; -A looks into all"
 	}
-	_, err := fmt.Fprintf(g.out, "There are no %s in %s.\n", g.kind.plural, where)
+	_, err := fmt.Fprintln(g.out, cmp.Or(g.empty, fmt.Sprintf("There are no %s in %s.", g.kind.plural, where)))
 	return err
 }
 

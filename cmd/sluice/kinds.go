@@ -22,6 +22,10 @@ type kind struct {
 	object  func() client.Object
 	list    func() client.ObjectList
 	columns []column
+	// suspends: it has spec.suspend.
+	suspends bool
+	// syncs: a request to reconcile it has the agent look at it, and does no more than that.
+	syncs bool
 	// parts has an object shown in several lines, each made from one of the parts; nil for one line.
 	parts func(client.Object) []client.Object
 }
@@ -39,8 +43,9 @@ type column struct {
 var kinds = []kind{
 	{
 		name: v1alpha1.OverlayKind, plural: "overlays", aliases: []string{"overlay", "ov"},
-		object: func() client.Object { return &v1alpha1.Overlay{} },
-		list:   func() client.ObjectList { return &v1alpha1.OverlayList{} },
+		object:   func() client.Object { return &v1alpha1.Overlay{} },
+		list:     func() client.ObjectList { return &v1alpha1.OverlayList{} },
+		suspends: true, syncs: true,
 		columns: []column{
 			{title: "NAME", cell: nameCell},
 			{title: "READY", cell: readyCell},
@@ -55,8 +60,9 @@ var kinds = []kind{
 	},
 	{
 		name: v1alpha1.RepositoryKind, plural: "repositories", aliases: []string{"repository", "repos", "repo"},
-		object: func() client.Object { return &v1alpha1.Repository{} },
-		list:   func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+		object:   func() client.Object { return &v1alpha1.Repository{} },
+		list:     func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+		suspends: true, syncs: true,
 		columns: []column{
 			{title: "NAME", cell: nameCell},
 			{title: "READY", cell: readyCell},
@@ -69,9 +75,10 @@ var kinds = []kind{
 	},
 	{
 		name: v1alpha1.ModelKind, plural: "models", aliases: []string{"model"},
-		object: func() client.Object { return &v1alpha1.Model{} },
-		list:   func() client.ObjectList { return &v1alpha1.ModelList{} },
-		parts:  stagesOf,
+		object:   func() client.Object { return &v1alpha1.Model{} },
+		list:     func() client.ObjectList { return &v1alpha1.ModelList{} },
+		suspends: true, syncs: true,
+		parts: stagesOf,
 		columns: []column{
 			{title: "NAME", cell: nameCell},
 			{title: "STAGE", cell: stageCell(func(s v1alpha1.StageStatus) string { return s.Name })},
@@ -100,6 +107,7 @@ var kinds = []kind{
 		name: v1alpha1.ModelVersionKind, plural: "modelversions", aliases: []string{"modelversion", "mv"},
 		object: func() client.Object { return &v1alpha1.ModelVersion{} },
 		list:   func() client.ObjectList { return &v1alpha1.ModelVersionList{} },
+		syncs:  true,
 		columns: []column{
 			{title: "NAME", cell: nameCell},
 			{title: "MODEL", cell: versionCell(func(v *v1alpha1.ModelVersion) string { return v.Spec.Model })},
@@ -129,6 +137,60 @@ var kinds = []kind{
 			}},
 			{title: "REVISION", wide: true, cell: promotionCell(func(p *v1alpha1.Promotion) string { return agent.Short(p.Spec.Revision) })},
 			{title: "MESSAGE", cell: promotionCell(func(p *v1alpha1.Promotion) string { return p.Status.Message })},
+		},
+	},
+	{
+		name: v1alpha1.PipelineKind, plural: "pipelines", aliases: []string{"pipeline"},
+		object: func() client.Object { return &v1alpha1.Pipeline{} },
+		list:   func() client.ObjectList { return &v1alpha1.PipelineList{} },
+		syncs:  true,
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "READY", cell: readyCell},
+			{title: "VERSION", cell: pipelineCell(func(p *v1alpha1.Pipeline) string { return cmp.Or(p.Status.Version, "-") })},
+			{title: "REVISION", cell: pipelineCell(func(p *v1alpha1.Pipeline) string { return cmp.Or(agent.Short(p.Status.Revision), "-") })},
+			{title: "PIPELINE", wide: true, cell: pipelineCell(func(p *v1alpha1.Pipeline) string { return cmp.Or(p.Spec.KFP.Name, p.Name) })},
+			{title: "ID", wide: true, cell: pipelineCell(func(p *v1alpha1.Pipeline) string { return cmp.Or(p.Status.PipelineID, "-") })},
+			{title: "MESSAGE", cell: messageCell},
+		},
+	},
+	{
+		name: v1alpha1.RetrainingKind, plural: "retrainings", aliases: []string{"retraining", "retrain"},
+		object:   func() client.Object { return &v1alpha1.Retraining{} },
+		list:     func() client.ObjectList { return &v1alpha1.RetrainingList{} },
+		suspends: true, // and a request to reconcile it starts a run
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "MODEL", cell: retrainingCell(func(r *v1alpha1.Retraining) string { return r.Spec.Model })},
+			{title: "READY", cell: readyCell},
+			{title: "HEALTHY", cell: retrainingCell(func(r *v1alpha1.Retraining) string { return statusOf(r, v1alpha1.HealthyCondition) })},
+			{title: "LAST", cell: lastCell},
+			{title: "NEXT", restless: true, cell: nextCell},
+			{title: "STREAK", cell: retrainingCell(streakCell)},
+			{title: "ACTIVE", cell: retrainingCell(func(r *v1alpha1.Retraining) string { return fmt.Sprint(len(r.Status.Active)) })},
+			{title: "MISSED", wide: true, cell: retrainingCell(func(r *v1alpha1.Retraining) string { return fmt.Sprint(r.Status.Missed) })},
+			{title: "SCHEDULES", wide: true, cell: retrainingCell(schedulesCell)},
+			{title: "MESSAGE", cell: retrainingMessage},
+		},
+	},
+	{
+		name: v1alpha1.RetrainingRunKind, plural: "retrainingruns", aliases: []string{"retrainingrun", "runs", "run", "rtr"},
+		object: func() client.Object { return &v1alpha1.RetrainingRun{} },
+		list:   func() client.ObjectList { return &v1alpha1.RetrainingRunList{} },
+		columns: []column{
+			{title: "NAME", cell: nameCell},
+			{title: "RETRAINING", cell: runCell(func(r *v1alpha1.RetrainingRun) string { return r.Spec.Retraining })},
+			{title: "SLOT", cell: runCell(func(r *v1alpha1.RetrainingRun) string { return utc(r.Spec.Slot.Time) })},
+			{title: "TRIGGER", cell: runCell(func(r *v1alpha1.RetrainingRun) string { return string(r.Spec.Trigger.Kind) })},
+			{title: "PHASE", cell: runCell(func(r *v1alpha1.RetrainingRun) string { return string(phaseOf(r)) })},
+			{title: "VERSION", cell: runCell(runVersion)},
+			{title: "DURATION", restless: true, cell: func(o client.Object, now time.Time) string {
+				status := o.(*v1alpha1.RetrainingRun).Status
+				return took(status.StartedAt, status.EndedAt, now)
+			}},
+			{title: "ATTEMPTS", wide: true, cell: runCell(func(r *v1alpha1.RetrainingRun) string { return fmt.Sprint(len(r.Status.Attempts)) })},
+			{title: "URL", wide: true, cell: runCell(func(r *v1alpha1.RetrainingRun) string { return cmp.Or(newestAttempt(r).URL, "-") })},
+			{title: "MESSAGE", cell: runCell(runMessage)},
 		},
 	},
 }
@@ -219,7 +281,7 @@ func parseListed(word string) (kind, error) {
 	}
 	k, err := parseKind(word)
 	if err != nil {
-		err = fmt.Errorf("there is no kind %q: use overlays, repositories, pullrequests, models, modelversions or promotions", word)
+		err = fmt.Errorf("there is no kind %q: use %s", word, listed())
 	}
 	return k, err
 }
@@ -231,7 +293,24 @@ func parseKind(word string) (kind, error) {
 			return k, nil
 		}
 	}
-	return kind{}, fmt.Errorf("there is no kind %q: use overlays, repositories, models, modelversions or promotions", word)
+	return kind{}, fmt.Errorf("there is no kind %q: use %s", word, choice(plurals()))
+}
+
+// listed is a choice of all that can be listed.
+func listed() string { return choice(append(plurals(), pullRequests.plural)) }
+
+func plurals() []string {
+	var words []string
+	for _, k := range kinds {
+		words = append(words, k.plural)
+	}
+	return words
+}
+
+// choice is "a, b or c".
+func choice(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // kindOf returns a kind by its name in manifests.
@@ -298,6 +377,8 @@ func suspended(o client.Object) bool {
 	case *v1alpha1.Model:
 		return o.Spec.Suspend
 	case *v1alpha1.Repository:
+		return o.Spec.Suspend
+	case *v1alpha1.Retraining:
 		return o.Spec.Suspend
 	}
 	return false

@@ -55,7 +55,7 @@ func newCommand() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"see":   {newPlanCommand(), newGetCommand(), newTreeCommand(), newHistoryCommand(), newWhyCommand()},
-		"act":   {newSyncCommand(), newPromoteCommand(), newRollbackCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
+		"act":   {newSyncCommand(), newPromoteCommand(), newRollbackCommand(), newRetrainCommand(), newSuspendCommand(), newResumeCommand(), newAgentCommand()},
 		"files": {newRenderCommand(), newValidateCommand(), newModelCommand()},
 		"":      {newVersionCommand(), newOptionsCommand(), newRenderWorkerCommand()},
 	} {

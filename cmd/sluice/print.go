@@ -94,7 +94,7 @@ const (
 // colors says which words are painted.
 var colors = map[string]string{
 	"True": green, "Healthy": green, "Succeeded": green,
-	"False": red, "Degraded": red, "Missing": red,
+	"False": red, "Degraded": red, "Missing": red, "Failed": red,
 	"Unknown": yellow, "Suspended": yellow, "Progressing": yellow, "Deleting": yellow, "Terminating": yellow,
 }
 

@@ -36,7 +36,7 @@ type sharing struct{ m *testing.M }
 
 func (s sharing) Run() int {
 	code := s.m.Run()
-	if err := shared.stop(); err != nil {
+	if err := errors.Join(shared.stop(), alone.stop()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -70,11 +70,37 @@ func TestClusterScripts(t *testing.T) {
 			offline(env)
 			return shared.setup(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"push": push, "apply": apply, "delete": remove, "agent": startAgent, "refused": refused, "until": until, "quiet": quiet,
-			"repository": makeClone, "commit": commitClone, "publish": publish,
-		},
+		Cmds: shared.commands(),
 	})
+}
+
+// TestRetrainScripts runs what needs a control plane in which no agent runs: the scripts say what the
+// agent and the engines have come to.
+func TestRetrainScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a control plane")
+	}
+	if err := alone.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	commands := alone.commands()
+	commands["status"], commands["decide"], commands["watched"], commands["kubelet"] = alone.status, alone.decide, alone.watched, alone.kubelet
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script/retrain", RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			offline(env)
+			return alone.setup(env)
+		},
+		Cmds: commands,
+	})
+}
+
+// commands are those of scripts that have a cluster.
+func (w *world) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"push": w.push, "apply": w.apply, "delete": w.remove, "agent": w.startAgent, "refused": w.refused, "until": until, "quiet": w.quiet,
+		"repository": makeClone, "commit": commitClone, "publish": publish,
+	}
 }
 
 // offline makes a script independent of the machine it runs on.
@@ -101,7 +127,7 @@ type world struct {
 	agentDir  string
 }
 
-var shared world
+var shared, alone world
 
 func (w *world) start(ctx context.Context) error {
 	w.once.Do(func() {
@@ -121,7 +147,7 @@ func (w *world) start(ctx context.Context) error {
 		for _, file := range crds {
 			w.failed = errors.Join(w.failed, w.applyFile(ctx, file, ""))
 		}
-		for _, kind := range []string{"Repository", "Overlay", "Inventory", "Model", "ModelVersion", "Promotion", "PromotionPolicy"} { // a CRD is served a moment after it is made
+		for _, kind := range []string{"Repository", "Overlay", "Inventory", "Model", "ModelVersion", "Promotion", "PromotionPolicy", "Pipeline", "Retraining", "RetrainingRun"} { // a CRD is served a moment after it is made
 			list := &unstructured.UnstructuredList{}
 			list.SetAPIVersion("sluice.dev/v1alpha1")
 			list.SetKind(kind + "List")
@@ -214,11 +240,11 @@ func retry(ctx context.Context, do func() error) error {
 }
 
 // apply FILE... applies manifests in the script's namespace; $NS and $URL in them are replaced.
-func apply(ts *testscript.TestScript, neg bool, files []string) {
+func (w *world) apply(ts *testscript.TestScript, neg bool, files []string) {
 	for _, file := range files {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		err := shared.applyFile(ctx, ts.MkAbs(file), ts.Getenv("NS"))
+		err := w.applyFile(ctx, ts.MkAbs(file), ts.Getenv("NS"))
 		if neg != (err != nil) {
 			ts.Fatalf("apply %s: %v", file, err)
 		}
@@ -226,11 +252,11 @@ func apply(ts *testscript.TestScript, neg bool, files []string) {
 }
 
 // refused FILE TEXT checks that the API server takes no object of a file, and says the text of each.
-func refused(ts *testscript.TestScript, _ bool, args []string) {
+func (w *world) refused(ts *testscript.TestScript, _ bool, args []string) {
 	for n, object := range strings.Split(ts.ReadFile(args[0]), "---\n") {
 		file := ts.MkAbs(fmt.Sprintf("%s.%d", args[0], n))
 		ts.Check(os.WriteFile(file, []byte(object), 0o600))
-		err := shared.applyFile(context.Background(), file, ts.Getenv("NS"))
+		err := w.applyFile(context.Background(), file, ts.Getenv("NS"))
 		if err == nil || !strings.Contains(err.Error(), args[1]) {
 			ts.Fatalf("want %q for %s, got %v", args[1], object, err)
 		}
@@ -238,18 +264,18 @@ func refused(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // delete APIVERSION KIND NAME deletes an object of the script's namespace.
-func remove(ts *testscript.TestScript, _ bool, args []string) {
+func (w *world) remove(ts *testscript.TestScript, _ bool, args []string) {
 	o := &unstructured.Unstructured{}
 	o.SetAPIVersion(args[0])
 	o.SetKind(args[1])
 	o.SetNamespace(ts.Getenv("NS"))
 	o.SetName(args[2])
-	ts.Check(shared.client.Delete(context.Background(), o, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	ts.Check(w.client.Delete(context.Background(), o, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 }
 
 // push DIR MESSAGE makes the repository of the script hold exactly the files of a directory.
-func push(ts *testscript.TestScript, _ bool, args []string) {
-	repo, err := shared.git.Open(ts.Getenv("NS"))
+func (w *world) push(ts *testscript.TestScript, _ bool, args []string) {
+	repo, err := w.git.Open(ts.Getenv("NS"))
 	ts.Check(err)
 	files, err := filesOf(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -287,20 +313,20 @@ func filesOf(dir string) (map[string]string, error) {
 }
 
 // agent starts the agent that all scripts share, as a process of its own.
-func startAgent(ts *testscript.TestScript, _ bool, _ []string) {
-	shared.agentOnce.Do(func() {
+func (w *world) startAgent(ts *testscript.TestScript, _ bool, _ []string) {
+	w.agentOnce.Do(func() {
 		program, err := exec.LookPath("sluice")
 		ts.Check(err)
-		shared.agentDir, err = os.MkdirTemp("", "sluice-agent-")
+		w.agentDir, err = os.MkdirTemp("", "sluice-agent-")
 		ts.Check(err)
-		log, err := os.Create(filepath.Join(shared.cluster.Dir, "logs", "sluice.log"))
+		log, err := os.Create(filepath.Join(w.cluster.Dir, "logs", "sluice.log"))
 		ts.Check(err)
 		defer log.Close()
-		cmd := exec.Command(program, "agent", "--kubeconfig="+shared.cluster.Kubeconfig, "--allow-insecure-git",
-			"--share=false", "--metrics-address=0", "--probe-address=0", "--dir="+shared.agentDir)
+		cmd := exec.Command(program, "agent", "--kubeconfig="+w.cluster.Kubeconfig, "--allow-insecure-git",
+			"--share=false", "--metrics-address=0", "--probe-address=0", "--dir="+w.agentDir)
 		cmd.Stdout, cmd.Stderr = log, log
 		ts.Check(cmd.Start())
-		shared.agent = cmd
+		w.agent = cmd
 	})
 }
 
@@ -322,11 +348,11 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 
 // quiet COMMAND... runs sluice, with any exit code, and checks that it wrote nothing to the
 // cluster.
-func quiet(ts *testscript.TestScript, _ bool, args []string) {
-	before, err := shared.cluster.Requests(context.Background())
+func (w *world) quiet(ts *testscript.TestScript, _ bool, args []string) {
+	before, err := w.cluster.Requests(context.Background())
 	ts.Check(err)
 	_ = ts.Exec("sluice", args...) // the script looks at what it says
-	after, err := shared.cluster.Requests(context.Background())
+	after, err := w.cluster.Requests(context.Background())
 	ts.Check(err)
 	for _, wrote := range after.Since(before).By("sluice-cli/").Writes() {
 		if wrote.Namespace == ts.Getenv("NS") || wrote.Namespace == "" { // others are of other scripts

@@ -16,18 +16,18 @@ import (
 func newSuspendCommand() *cobra.Command {
 	var note string
 	cmd := &cobra.Command{
-		Use:   "suspend overlay|repository NAME...",
-		Short: "Stop all work on an Overlay or a Repository",
-		Long: `Stop all work on an Overlay (no commits, no correction of drift, no pruning) or on a
-Repository (no looks at the remote). What is in the cluster stays as it is. The note tells
-others why; sluice get shows it.`,
+		Use:   "suspend overlay|repository|model|retraining NAME...",
+		Short: "Stop all work on an Overlay, a Repository, a Model or a Retraining",
+		Long: `Stop all work on an Overlay (no commits, no correction of drift, no pruning), on a
+Repository (no looks at the remote), on a Model, or on a Retraining (no run begins; what runs
+goes on). What is in the cluster stays as it is. The note tells others why; sluice get shows it.`,
 		Example: `  # Leave the cluster alone while something is looked into
   sluice suspend overlay kubeflow --note "INC-42: investigating the gateway"`,
-		Args: usage(cobra.MinimumNArgs(2), "say what to suspend: sluice suspend overlay NAME, or sluice suspend repository NAME"),
+		Args: usage(cobra.MinimumNArgs(2), "say what to suspend: sluice suspend overlay, repository, model or retraining NAME"),
 	}
 	cmd.Flags().StringVar(&note, "note", "", "Why, for other people.")
 	a := reach(cmd)
-	cmd.ValidArgsFunction = a.completeKindAndName
+	cmd.ValidArgsFunction = a.completeKindAndName(func(k kind) bool { return k.suspends })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.each(cmd.Context(), args, func(ctx context.Context, c client.Client, k kind, o client.Object) error {
 			return suspend(ctx, cmd.OutOrStdout(), c, k, o, note)
@@ -38,18 +38,20 @@ others why; sluice get shows it.`,
 
 func newResumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "resume overlay|repository NAME...",
-		Short: "Go on with a suspended Overlay or Repository",
-		Long:  `Go on with a suspended Overlay or Repository, at its newest revision. The note is removed.`,
+		Use:   "resume overlay|repository|model|retraining NAME...",
+		Short: "Go on with what is suspended",
+		Long: `Go on with a suspended Overlay, Repository or Model, at its newest revision, or with a
+Retraining: what becomes of the slots that went by meanwhile is what its spec.missed says. The
+note is removed.`,
 		Example: `  # See what will happen
   sluice plan kubeflow
 
   # Have it happen
   sluice resume overlay kubeflow`,
-		Args: usage(cobra.MinimumNArgs(2), "say what to resume: sluice resume overlay NAME, or sluice resume repository NAME"),
+		Args: usage(cobra.MinimumNArgs(2), "say what to resume: sluice resume overlay, repository, model or retraining NAME"),
 	}
 	a := reach(cmd)
-	cmd.ValidArgsFunction = a.completeKindAndName
+	cmd.ValidArgsFunction = a.completeKindAndName(func(k kind) bool { return k.suspends })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.each(cmd.Context(), args, func(ctx context.Context, c client.Client, k kind, o client.Object) error {
 			return resume(ctx, cmd.OutOrStdout(), c, k, o)
@@ -64,6 +66,9 @@ func (a *access) each(ctx context.Context, args []string, do func(context.Contex
 	k, err := parseKind(args[0])
 	if err != nil {
 		return err
+	}
+	if !k.suspends {
+		return fmt.Errorf("a %s has nothing to suspend: Overlays, Repositories, Models and Retrainings have", k.name)
 	}
 	c, key, err := a.named("")
 	if err != nil {

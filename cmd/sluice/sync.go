@@ -29,9 +29,11 @@ type syncing struct {
 func newSyncCommand() *cobra.Command {
 	var s syncing
 	cmd := &cobra.Command{
-		Use:   "sync overlay|repository NAME",
-		Short: "Have an Overlay or a Repository reconciled now",
-		Long: `Have a Repository looked at, or an Overlay reconciled, now instead of at its next turn.
+		Use:   "sync overlay|repository|model|modelversion|pipeline NAME",
+		Short: "Have an Overlay, a Repository or another object reconciled now",
+		Long: `Have a Repository looked at, or an Overlay reconciled, now instead of at its next turn; or
+a Model, the artifact of a ModelVersion, or whether a Pipeline is where it should be. A Retraining
+is not synced: to ask it for something is to ask for a run, with sluice retrain run.
 
 With --wait, wait until the agent has answered and say what it came to. The exit code is 0 if
 it is Ready, 1 if it is not, and 2 if that could not be found out.`,
@@ -46,10 +48,13 @@ it is Ready, 1 if it is not, and 2 if that could not be found out.`,
 	cmd.Flags().BoolVar(&s.withSource, "with-source", false, "Have the Overlay's Repository fetched first, and wait for that.")
 	cmd.Flags().DurationVar(&s.timeout, "timeout", 5*time.Minute, "How long to wait.")
 	a := reach(cmd)
-	cmd.ValidArgsFunction = a.completeKindAndName
+	cmd.ValidArgsFunction = a.completeKindAndName(func(k kind) bool { return k.syncs })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		k, err := parseKind(args[0])
 		if err != nil {
+			return err
+		}
+		if err := syncs(k, args[1]); err != nil {
 			return err
 		}
 		if s.withSource && k.name != v1alpha1.OverlayKind {
@@ -65,6 +70,17 @@ it is Ready, 1 if it is not, and 2 if that could not be found out.`,
 		return s.run(ctx, k, key)
 	}
 	return cmd
+}
+
+// syncs refuses the kinds that no request to reconcile is for.
+func syncs(k kind, name string) error {
+	switch {
+	case k.syncs:
+		return nil
+	case k.name == v1alpha1.RetrainingKind:
+		return fmt.Errorf("to ask a Retraining for something is to ask for a run: sluice retrain run %s", name)
+	}
+	return fmt.Errorf("a %s is a record that the agent writes: there is nothing to sync", k.name)
 }
 
 func (s *syncing) run(ctx context.Context, k kind, key types.NamespacedName) error {
@@ -98,18 +114,18 @@ func (s *syncing) one(ctx context.Context, k kind, key types.NamespacedName, wai
 		_, err := fmt.Fprintf(s.out, "%s %s: sync requested\n", k.name, key)
 		return err
 	}
-	answered, err := s.await(ctx, k, o, token)
+	answered, err := await(ctx, s.client, k, o, func(o client.Object) bool { return settled(o, token) })
 	if err != nil {
 		return err
 	}
 	return s.verdict(k, answered, token)
 }
 
-// await watches an object until the agent has answered, or the time is up, and returns it as
-// it was last seen.
-func (s *syncing) await(ctx context.Context, k kind, o client.Object, token string) (client.Object, error) {
-	for !settled(o, token) && ctx.Err() == nil {
-		stream, err := s.client.Watch(ctx, k.list(), &client.ListOptions{
+// await watches an object until it is as it is waited for, or the time is up, and returns it as it
+// was last seen.
+func await(ctx context.Context, c client.WithWatch, k kind, o client.Object, done func(client.Object) bool) (client.Object, error) {
+	for !done(o) && ctx.Err() == nil {
+		stream, err := c.Watch(ctx, k.list(), &client.ListOptions{
 			Namespace: o.GetNamespace(), FieldSelector: fields.OneTermEqualSelector("metadata.name", o.GetName()),
 			Raw: &metav1.ListOptions{ResourceVersion: o.GetResourceVersion()},
 		})
@@ -119,7 +135,7 @@ func (s *syncing) await(ctx context.Context, k kind, o client.Object, token stri
 		if err != nil {
 			break
 		}
-		o, err = latest(stream, o, token)
+		o, err = latest(stream, o, done)
 		stream.Stop()
 		if err != nil {
 			return nil, err
@@ -131,8 +147,8 @@ func (s *syncing) await(ctx context.Context, k kind, o client.Object, token stri
 	return o, nil
 }
 
-// latest reads a watch until the object is settled or the watch ends.
-func latest(stream watch.Interface, o client.Object, token string) (client.Object, error) {
+// latest reads a watch until the object is as it is waited for, or the watch ends.
+func latest(stream watch.Interface, o client.Object, done func(client.Object) bool) (client.Object, error) {
 	for event := range stream.ResultChan() {
 		now, ok := event.Object.(client.Object)
 		switch {
@@ -142,7 +158,7 @@ func latest(stream watch.Interface, o client.Object, token string) (client.Objec
 		case event.Type == watch.Deleted:
 			return nil, fmt.Errorf("%s was deleted meanwhile", client.ObjectKeyFromObject(o))
 		}
-		if o = now; settled(o, token) {
+		if o = now; done(o) {
 			return o, nil
 		}
 	}
@@ -164,6 +180,10 @@ func handled(o client.Object) string {
 	case *v1alpha1.Model:
 		return o.Status.LastHandledReconcileAt
 	case *v1alpha1.ModelVersion:
+		return o.Status.LastHandledReconcileAt
+	case *v1alpha1.Pipeline:
+		return o.Status.LastHandledReconcileAt
+	case *v1alpha1.Retraining:
 		return o.Status.LastHandledReconcileAt
 	}
 	return ""
