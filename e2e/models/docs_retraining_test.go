@@ -8,8 +8,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine"
 	"github.com/sluice-dev/sluice/agent/fill"
-	"github.com/sluice-dev/sluice/agent/gate"
-	"github.com/sluice-dev/sluice/agent/schedule"
+	"github.com/sluice-dev/sluice/agent/retrain"
 	"github.com/sluice-dev/sluice/e2e/rig"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -34,9 +33,9 @@ func inRetraining(spec map[string]any) map[string]any {
 	}
 }
 
-// validRetraining checks what the agent checks and the API server does not see: schedules, templates, which
-// are filled in, expressions, and what the engine would make of it. Where the cluster knows the kind of that,
-// it is asked whether it takes it.
+// validRetraining checks what the agent checks and the API server does not see, fills the templates in, and
+// makes what the engine would make of it. Where the cluster knows the kind of that, it is asked whether it
+// takes it.
 func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
 	t.Helper()
 	var retraining v1alpha1.Retraining
@@ -47,7 +46,7 @@ func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
 	strictly(t, text, &retraining)
 	spec := retraining.Spec
 	slot := time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
-	if _, err := schedule.ParseCalendar(spec, slot); err != nil {
+	if err := retrain.Check(&retraining); err != nil {
 		t.Error(err)
 	}
 	values := fill.Values{
@@ -57,11 +56,6 @@ func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
 	run := filled(t, spec.Run, values)
 	if spec.Result != nil {
 		filled(t, *spec.Result, values)
-		if cel := spec.Result.OnlyIfBetter; cel != "" {
-			if err := gate.Validate(v1alpha1.Gate{Name: "only-if-better", CEL: cel}); err != nil {
-				t.Error(err)
-			}
-		}
 	}
 	if run.KFP != nil {
 		return

@@ -76,7 +76,7 @@ func TestDocs(t *testing.T) {
 		t.Run(d.where, func(t *testing.T) { seen[check(t, r, d)]++ })
 	}
 	for _, kind := range []string{
-		v1alpha1.RepositoryKind, v1alpha1.OverlayKind, v1alpha1.ModelKind, v1alpha1.ModelVersionKind, v1alpha1.PromotionPolicyKind, v1alpha1.RetrainingKind, "Secret", "Stage", "part of a Retraining",
+		v1alpha1.RepositoryKind, v1alpha1.OverlayKind, v1alpha1.ModelKind, v1alpha1.ModelVersionKind, v1alpha1.PromotionPolicyKind, v1alpha1.PipelineKind, v1alpha1.RetrainingKind, "Secret", "Stage", "part of a Retraining",
 	} {
 		if seen[kind] == 0 {
 			t.Errorf("no %s was looked at: %v", kind, seen)
@@ -155,6 +155,8 @@ func check(t *testing.T, r *rig.Rig, d document) string {
 		var p v1alpha1.PromotionPolicy
 		strictly(t, text, &p)
 		validGates(t, p.Spec.Gates)
+	case v1alpha1.PipelineKind:
+		strictly(t, text, &v1alpha1.Pipeline{})
 	case v1alpha1.RetrainingKind:
 		strictly(t, text, &v1alpha1.Retraining{})
 		validRetraining(t, r, o)
