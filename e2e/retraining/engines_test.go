@@ -1,0 +1,266 @@
+package retraining_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/e2e/kfp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// anEngine is a way to run something.
+type anEngine struct {
+	name string
+	// run is what is run, with ANNOTATIONS for what becomes of it.
+	run string
+	// outputs continues a result; empty for the document that a trainer leaves.
+	outputs string
+	// step that is blamed when it fails, and the words with which.
+	step  string
+	words []string
+	// apiVersion and kind of what is made.
+	apiVersion, kind string
+	// needs is what it stands on, applied with it.
+	needs string
+}
+
+// given is a result that is put together of outputs. Its artifact is there.
+const given = `result:
+  version: v8
+  outputs:
+    uri: s3://BUCKET/fraud/v8/model.bin
+    secretRef: {name: store}
+    metrics: {auc: auc}
+`
+
+var allEngines = []anEngine{
+	{
+		name: "workflow", apiVersion: "argoproj.io/v1alpha1", kind: "Workflow", outputs: given, step: "evaluate", words: []string{"step evaluate", "Error (exit code 3)"},
+		run: `run:
+  workflow:
+    template: fraud-train
+    annotations: {ANNOTATIONS, fake.sluice.dev/step: evaluate}
+  parameters: {rows: "5000", since: '{{ .Slot.UTC.Format "2006-01-02" }}'}
+`,
+		needs: `apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: fraud-train}
+spec: {entrypoint: evaluate, templates: [{name: evaluate, container: {image: trainer}}]}
+`,
+	},
+	{
+		name: "trainjob", apiVersion: "trainer.kubeflow.org/v1alpha1", kind: "TrainJob", outputs: given, step: "node", words: []string{"step node", "FailedJobs", "first failed job"},
+		run: `run:
+  trainJob:
+    annotations: {ANNOTATIONS}
+    spec: {runtimeRef: {kind: TrainingRuntime, name: torch}, trainer: {numNodes: 1, image: trainer, args: ["--run={{ .Run }}"]}}
+`,
+		needs: `apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainingRuntime
+metadata: {name: torch}
+spec: {mlPolicy: {numNodes: 1}, template: {spec: {replicatedJobs: [{name: node, template: {}}]}}}
+`,
+	},
+	{
+		name: "pytorch", apiVersion: "kubeflow.org/v1", kind: "PyTorchJob", step: "Master", words: []string{"step Master", "1 Master replica(s) failed"},
+		run: `run:
+  trainingJob:
+    kind: PyTorchJob
+    annotations: {ANNOTATIONS}
+    spec: {pytorchReplicaSpecs: {Master: {replicas: 1, template: {spec: {containers: [{name: pytorch, image: trainer}]}}}}}
+`,
+	},
+	{
+		name: "experiment", apiVersion: "kubeflow.org/v1beta1", kind: "Experiment", outputs: given, step: "-x7k2", words: []string{"ExperimentMaxFailedTrialsReached"},
+		run: `run:
+  experiment:
+    annotations: {ANNOTATIONS}
+    spec: {objective: {type: maximize, objectiveMetricName: auc}, parameters: [{name: lr, parameterType: double, feasibleSpace: {min: "0.01", max: "0.05"}}]}
+`,
+	},
+	{
+		name: "object", apiVersion: "example.com/v1", kind: "Training", words: []string{"the table is empty"},
+		outputs: strings.Replace(given, "uri: s3://BUCKET/fraud/v8/model.bin", "uri: uri", 1),
+		run: `run:
+  object:
+    apiVersion: example.com/v1
+    kind: Training
+    succeeded: object.status.phase == 'Done'
+    failed: object.status.phase == 'Broken'
+    message: object.status.message
+    outputs: {uri: object.status.uri, auc: "object.status.metrics.filter(m, m.name == 'auc')[0].value"}
+    template:
+      metadata: {annotations: {ANNOTATIONS}}
+      spec: {output: "s3://BUCKET/fraud/v8/model.bin", rows: 5000}
+`,
+	},
+	{
+		name: "job", apiVersion: "batch/v1", kind: "Job", words: []string{"BackoffLimitExceeded"},
+		outputs: "result: {version: v8, terminationMessage: true, secretRef: {name: store}}\n",
+		run: `run:
+  job:
+    spec:
+      backoffLimit: 0
+      template:
+        metadata: {annotations: {ANNOTATIONS, fake.sluice.dev/termination-message: '{"uri": "s3://BUCKET/fraud/v8/model.bin", "metrics": {"auc": 0.947}}'}}
+        spec: {restartPolicy: Never, containers: [{name: train, image: simulated}]}
+`,
+	},
+}
+
+// account is what an account that speaks with all engines needs, as the documentation says.
+func (h *house) account() {
+	h.T.Helper()
+	in := metav1.ObjectMeta{Namespace: h.Namespace, Name: "retrainer"}
+	works := []string{"get", "list", "watch", "create", "delete"}
+	h.Create(&corev1.ServiceAccount{ObjectMeta: in})
+	h.Create(&rbacv1.Role{ObjectMeta: in, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: works},
+		{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflows"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
+		{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowtemplates"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainjobs"}, Verbs: works},
+		{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainingruntimes"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"kubeflow.org"}, Resources: []string{"pytorchjobs", "experiments"}, Verbs: works},
+		{APIGroups: []string{"example.com"}, Resources: []string{"trainings"}, Verbs: works},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}},
+	}})
+	h.Create(&rbacv1.RoleBinding{ObjectMeta: in, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: in.Name},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: in.Namespace, Name: in.Name}}})
+}
+
+// Each engine runs something to its end and gives a result, and fails in another run, with the step that failed. All in
+// the name of an account that may do no more than the documentation says.
+func TestEachEngine(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.account()
+	h.put("fraud/v8/model.bin", "the model v8")
+	for _, e := range allEngines {
+		good := strings.ReplaceAll(e.run, "ANNOTATIONS", `fake.sluice.dev/outputs: '{"auc": "0.947"}'`)
+		h.retraining(e.name, "serviceAccountName: retrainer\n"+good+e.outputs)
+		fate := "fake.sluice.dev/run: Fail"
+		if e.kind == "Job" {
+			fate = "fake.sluice.dev/pod: Fail"
+		}
+		h.retraining(e.name+"-fails", "serviceAccountName: retrainer\n"+strings.ReplaceAll(e.run, "ANNOTATIONS", fate)+e.outputs)
+		if e.needs != "" {
+			h.files["models/needs-"+e.name+".yaml"] = e.needs
+		}
+	}
+	h.begin()
+	for _, e := range allEngines {
+		h.ask(e.name)
+		h.ask(e.name + "-fails")
+	}
+	for _, e := range allEngines {
+		r := h.ends(e.name, v1alpha1.RunSucceeded)
+		h.made(r, e)
+		if e.outputs != "" && (r.Status.Result == nil || r.Status.Result.Version != "v8" || r.Status.Result.ModelVersion.Metrics["auc"] != "0.947" ||
+			r.Status.Result.ModelVersion.Artifact.Digest != digest("the model v8")) {
+			t.Errorf("%s has made %+v", r.Name, r.Status.Result)
+		}
+		r = h.ends(e.name+"-fails", v1alpha1.RunFailed, e.words...)
+		h.made(r, e)
+		if len(r.Status.Attempts) != 1 || !strings.HasSuffix(r.Status.Attempts[0].Step, e.step) || (e.step == "") != (r.Status.Attempts[0].Step == "") {
+			t.Errorf("of %s the step %q is blamed, want %q: %+v", r.Name, r.Status.Attempts[0].Step, e.step, r.Status.Attempts)
+		}
+		h.says(e.name+"-fails", "Healthy", metav1.ConditionFalse, e.words...)
+	}
+}
+
+// made fails the test unless the object of the one attempt of a run is there, and is its own.
+func (h *house) made(r v1alpha1.RetrainingRun, e anEngine) {
+	h.T.Helper()
+	if len(r.Status.Attempts) != 1 {
+		h.T.Fatalf("%s has %d attempts", r.Name, len(r.Status.Attempts))
+	}
+	a := r.Status.Attempts[0]
+	o := h.Get(e.apiVersion, e.kind, h.Namespace, a.Name)
+	if o == nil || string(o.GetUID()) != a.ID || o.GetLabels()[v1alpha1.RunLabel] != r.Name || len(o.GetOwnerReferences()) != 1 || o.GetOwnerReferences()[0].UID != r.UID {
+		h.T.Errorf("the object of the attempt %+v is %v", a, o)
+	}
+	if a.EndedAt == nil || a.StartedAt == nil || a.EndedAt.Before(a.StartedAt) {
+		h.T.Errorf("the attempt %s began %v and ended %v", a.Name, a.StartedAt, a.EndedAt)
+	}
+}
+
+// pipelines is Kubeflow Pipelines with a pipeline of the name fraud-train, of which it asks for a number of rows.
+func (h *house) pipelines(o kfp.Options) *kfp.Server {
+	h.T.Helper()
+	s, err := kfp.Start(o)
+	h.must(err)
+	h.T.Cleanup(s.Stop)
+	h.files["models/pipeline.yaml"] = fmt.Sprintf(`apiVersion: sluice.dev/v1alpha1
+kind: Pipeline
+metadata: {name: fraud-train}
+spec:
+  kfp:
+    address: %s
+    package: {configMapRef: {name: fraud-train}}
+`, s.URL)
+	h.files["models/package.yaml"] = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: fraud-train}
+data:
+  pipeline.yaml: |
+`
+	for line := range strings.Lines(compiledPipeline("trainer:1")) {
+		h.files["models/package.yaml"] += "    " + line
+	}
+	return s
+}
+
+// piped is what runs that pipeline.
+const piped = `run:
+  kfp: {pipeline: fraud-train}
+  parameters: {data: "s3://BUCKET/data/"}
+`
+
+// Kubeflow Pipelines runs a pipeline that came with the same commit, to success and to failure.
+func TestKubeflowPipelines(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	s := h.pipelines(kfp.Options{})
+	h.retraining("good", piped+result)
+	h.retraining("bad", piped)
+	h.begin()
+	h.ask("good")
+	h.ask("bad")
+	good, bad := h.started(s, "good"), h.started(s, "bad")
+	m := h.writes("0.947")(training{job: good.Name, out: "runs/" + good.Name + "/1/"})
+	for _, f := range m.files {
+		h.put("runs/"+good.Name+"/1/"+f[0], f[1])
+	}
+	s.Run(good.Status.Attempts[0].ID).Succeed()
+	s.Run(bad.Status.Attempts[0].ID).Fail("train")
+	r := h.ends("good", v1alpha1.RunSucceeded)
+	if r.Status.Result == nil || r.Status.Result.ModelVersion.Metrics["auc"] != "0.947" || !strings.HasPrefix(r.Status.Result.ModelVersion.Lineage.Pipeline, "fraud-train@") {
+		t.Errorf("it has made %+v", r.Status.Result)
+	}
+	r = h.ends("bad", v1alpha1.RunFailed, "step train", "does not say why")
+	if r.Status.Attempts[0].Step != "train" {
+		t.Errorf("of it %q is blamed", r.Status.Attempts[0].Step)
+	}
+}
+
+// started waits until the run of a Retraining is one of Kubeflow Pipelines, has it go on, and fails the test if there are
+// two of its name.
+func (h *house) started(s *kfp.Server, name string) v1alpha1.RetrainingRun {
+	h.T.Helper()
+	r := h.run(name, "is known to Kubeflow Pipelines", func(r v1alpha1.RetrainingRun) bool {
+		return len(r.Status.Attempts) == 1 && r.Status.Attempts[0].ID != ""
+	})
+	if ids := s.Made(r.Status.Attempts[0].Name); len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
+		h.T.Fatalf("the runs of the name %s are %q", r.Status.Attempts[0].Name, ids)
+	}
+	s.Run(r.Status.Attempts[0].ID).Go()
+	return r
+}
+
+// base is a time some seconds from now, at which slots may begin.
+func base(margin time.Duration) time.Time { return time.Now().UTC().Add(margin).Truncate(time.Second) }
