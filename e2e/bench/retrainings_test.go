@@ -45,17 +45,15 @@ func newRetrainings(t *testing.T, count int) *retrainings {
 
 func retrainingName(n int) string { return fmt.Sprintf("r%04d", n) }
 
-// retrainingText is a Retraining with a schedule, which counts from a time if one is given.
-func retrainingText(n int, schedule, start string) string {
-	if start != "" {
-		start = "\n  startAt: " + start
-	}
+// retrainingText is a Retraining with a schedule, and further fields of its spec.
+func retrainingText(n int, schedule, more string) string {
 	return fmt.Sprintf(`apiVersion: sluice.dev/v1alpha1
 kind: Retraining
 metadata: {name: %[1]s, namespace: %[2]s}
 spec:
   model: %[1]s
-  schedules: [%[3]q]%[4]s
+  schedules: [%[3]q]
+  %[4]s
   concurrencyPolicy: Allow
   run:
     job:
@@ -65,7 +63,7 @@ spec:
             restartPolicy: Never
             containers:
             - {name: train, image: "registry.example.com/train:1", args: ['{{ .Slot.Format "2006-01-02" }}', "{{ .Run }}"]}
-`, retrainingName(n), apps, schedule, start)
+`, retrainingName(n), apps, schedule, more)
 }
 
 // answered waits until the agent has said something of every Retraining. It watches, as await does.
@@ -106,9 +104,10 @@ func (r *retrainings) starts(due, times int) Result {
 	r.T.Helper()
 	const every = 10 * time.Second
 	start := time.Now().Add(15 * time.Second).UTC().Truncate(time.Second)
+	last := start.Add(time.Duration(times-1)*every + every/2)
 	changed := files{}
 	for n := range due {
-		changed[overlayName(n/perSchedule)+"/"+retrainingName(n)+".yaml"] = retrainingText(n, "@every "+every.String(), start.Format(time.RFC3339))
+		changed[overlayName(n/perSchedule)+"/"+retrainingName(n)+".yaml"] = retrainingText(n, "@every "+every.String(), fmt.Sprintf("startAt: %s\n  endAt: %s", start.Format(time.RFC3339), last.Format(time.RFC3339)))
 	}
 	revision := r.push("many at once", changed)
 	r.notify()
