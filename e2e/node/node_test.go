@@ -48,6 +48,7 @@ func TestNode(t *testing.T) {
 	t.Run("Agent", func(t *testing.T) { agentInACluster(t, begin(t, n, team)) })
 	t.Run("Model", func(t *testing.T) { modelUnderLoad(t, begin(t, n, "fraud")) })
 	t.Run("Trainer", func(t *testing.T) { trainerJob(t, begin(t, n, "trainer")) })
+	t.Run("Retraining", func(t *testing.T) { modelThatLearns(t, begin(t, n, "learning")) })
 }
 
 // image makes the image of a program, as the command e2e/image is told to, and imports it.
@@ -116,7 +117,7 @@ func (s *story) install() {
 func (s *story) tenant() {
 	s.t.Helper()
 	s.accounts()
-	s.apply(fmt.Sprintf(repository, s.namespace, s.repository.URL, indent(string(s.git.CA))))
+	s.apply(fmt.Sprintf(repository, s.namespace, s.repository.URL, "agent", "correct horse", indent(string(s.git.CA))))
 }
 
 // accounts makes a namespace with an account for its overlays.
@@ -146,10 +147,10 @@ apiVersion: v1
 kind: Secret
 metadata: {name: git, namespace: %[1]s}
 stringData:
-  username: agent
-  password: correct horse
+  username: %[3]s
+  password: %[4]s
   ca.crt: |
-%[3]s
+%[5]s
 ---
 apiVersion: sluice.dev/v1alpha1
 kind: Repository
@@ -162,7 +163,7 @@ spec:
 `
 
 func indent(text string) string {
-	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+	return "    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
 }
 
 func (s *story) must(err error) {

@@ -159,5 +159,9 @@ func (w *workshop) train(files []string) (logistic.Model, map[string]string) {
 	w.must(err)
 	metrics, err := model.Measure(held.Rows)
 	w.must(err)
-	return model, map[string]string{"accuracy": fmt.Sprintf("%.4f", metrics.Accuracy), "logloss": fmt.Sprintf("%.4f", metrics.LogLoss)}
+	said := map[string]string{}
+	for name, value := range map[string]float64{"accuracy": metrics.Accuracy, "logloss": metrics.LogLoss, "auc": metrics.AUC} {
+		said[name] = fmt.Sprintf("%.4f", value)
+	}
+	return model, said
 }

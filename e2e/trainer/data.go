@@ -19,7 +19,6 @@ const maxData = 64 << 20
 type data struct {
 	logistic.Table
 	from        place
-	files       int
 	fingerprint string // of the names and the content of all files
 }
 
@@ -49,10 +48,9 @@ func gather(ctx context.Context, store bucket.Store, from place) (data, error) {
 		if err := all.Join(table); err != nil {
 			return data{}, fmt.Errorf("%s%s: %w", from, name, err)
 		}
-		all.files++
 		fmt.Fprintf(sum, "%x  %s\n", sha256.Sum256(content), name)
 	}
-	if all.files == 0 {
+	if all.Columns == nil {
 		return data{}, fmt.Errorf("there are no files below %s", from)
 	}
 	all.fingerprint = "sha256:" + hex.EncodeToString(sum.Sum(nil))
@@ -61,5 +59,5 @@ func gather(ctx context.Context, store bucket.Store, from place) (data, error) {
 
 // String says what a model was trained with.
 func (d data) String() string {
-	return fmt.Sprintf("%s %d rows in %d files %s", d.from, len(d.Rows), d.files, d.fingerprint)
+	return fmt.Sprintf("%s, %d rows, %s", d.from, len(d.Rows), d.fingerprint)
 }

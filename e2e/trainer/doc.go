@@ -13,8 +13,8 @@
 //
 //	model.json     the model, as e2e/modelserver serves it
 //	result.json    what the run has made, as a Retraining reads it (docs/results.md): the address,
-//	               digest and size of model.json, its accuracy and logloss on the rows that were
-//	               held out, its format, and what it was trained with
+//	               digest and size of model.json, its accuracy, logloss and auc on the rows that
+//	               were held out, its format, and what it was trained with
 //
 // The result is written last, so that what it names is there. The same rows and seed give the same
 // bytes, so a run that is begun once more makes no other model. A row that is wrong, files that do not

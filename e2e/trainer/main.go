@@ -30,7 +30,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log.Printf("%s: %d rows in %d files", o.data, len(rows.Rows), rows.files)
+	log.Print("training with ", rows)
 	made, err := o.train(rows)
 	if err != nil {
 		return err
@@ -38,6 +38,6 @@ func run(ctx context.Context) error {
 	if err := made.write(ctx, store, o.run); err != nil {
 		return err
 	}
-	log.Printf("%s: accuracy %s, logloss %s", made.said.URI, made.said.Metrics["accuracy"], made.said.Metrics["logloss"])
+	log.Printf("%s: %v", made.said.URI, made.said.Metrics)
 	return nil
 }

@@ -63,7 +63,7 @@ func (o order) train(rows data) (made, error) {
 		Digest:  "sha256:" + hex.EncodeToString(sum[:]),
 		Size:    int64(len(content)),
 		Format:  format{"logistic", "1"},
-		Metrics: map[string]string{"accuracy": decimal(metrics.Accuracy), "logloss": decimal(metrics.LogLoss)},
+		Metrics: map[string]string{"accuracy": decimal(metrics.Accuracy), "logloss": decimal(metrics.LogLoss), "auc": decimal(metrics.AUC)},
 		Dataset: rows.String(),
 	}}, nil
 }

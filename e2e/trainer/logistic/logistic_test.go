@@ -101,7 +101,7 @@ func TestMoreRowsAreBetter(t *testing.T) {
 	for _, count := range []int{20, 100, 500, 2500, 12500} {
 		got := measure(t, train(t, noisy(t, 1, count)), held)
 		t.Logf("%d rows: %+v", count, got)
-		if got.LogLoss > last.LogLoss || got.Accuracy < last.Accuracy {
+		if got.LogLoss > last.LogLoss || got.Accuracy < last.Accuracy || got.AUC < last.AUC {
 			t.Errorf("with %d rows it is %+v, with fewer %+v", count, got, last)
 		}
 		last = got
@@ -120,12 +120,36 @@ func TestSameRowsSameModel(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	m := Model{Weights: []float64{1}}
 	rows := []Row{{[]float64{0}, false}, {[]float64{math.Log(3)}, true}, {[]float64{math.Log(3)}, false}, {[]float64{-1000}, true}}
-	want := Metrics{Accuracy: 0.5, LogLoss: -(math.Log(0.5) + math.Log(0.75) + math.Log(0.25) + math.Log(1e-15)) / 4}
-	if got := measure(t, m, rows); got.Accuracy != want.Accuracy || math.Abs(got.LogLoss-want.LogLoss) > 1e-9 {
+	want := Metrics{Accuracy: 0.5, LogLoss: -(math.Log(0.5) + math.Log(0.75) + math.Log(0.25) + math.Log(1e-15)) / 4, AUC: 1.5 / 4}
+	if got := measure(t, m, rows); got.Accuracy != want.Accuracy || math.Abs(got.LogLoss-want.LogLoss) > 1e-9 || got.AUC != want.AUC {
 		t.Errorf("have %+v, want %+v", got, want)
 	}
-	if _, err := m.Measure(nil); err == nil {
-		t.Error("measured with nothing")
+	many := noisy(t, 4, 300)
+	wins, pairs := 0.0, 0.0
+	for _, yes := range many {
+		for _, no := range many {
+			if !yes.Label || no.Label {
+				continue
+			}
+			pairs++
+			switch a, b := truth.Probability(yes.Features), truth.Probability(no.Features); {
+			case a > b:
+				wins++
+			case a == b:
+				wins += 0.5
+			}
+		}
+	}
+	if got := measure(t, truth, many); math.Abs(got.AUC-wins/pairs) > 1e-12 {
+		t.Errorf("the AUC is %g, and of %g pairs %g are won", got.AUC, pairs, wins)
+	}
+	for want, rows := range map[string][]Row{
+		"of 0 rows to measure with, 0 have the label 1": nil,
+		"of 1 rows to measure with, 1 have the label 1": rows[1:2],
+	} {
+		if got, err := m.Measure(rows); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, have %+v, %v", want, got, err)
+		}
 	}
 }
 

@@ -1,9 +1,10 @@
 package logistic
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Model gives the probability of yes: 1 / (1 + exp(-(Bias + Weights · features))).
@@ -29,23 +30,71 @@ type Metrics struct {
 	Accuracy float64
 	// LogLoss is the mean of the logarithm of what it gave for what was not so: 0 is perfect.
 	LogLoss float64
+	// AUC is how likely it gives more to a row that is yes than to one that is no: 0.5 is chance, 1 is
+	// perfect.
+	AUC float64
 }
 
-// Measure measures a model with rows, of which there has to be one at least.
+// Measure measures a model with rows.
 func (m Model) Measure(rows []Row) (Metrics, error) {
-	if len(rows) == 0 {
-		return Metrics{}, errors.New("there are no rows to measure with: more are needed")
+	yes, no, err := count(rows, "measure")
+	if err != nil {
+		return Metrics{}, err
 	}
+	given := make([]verdict, len(rows))
 	right, loss := 0, 0.0
-	for _, row := range rows {
+	for n, row := range rows {
 		p := m.Probability(row.Features)
 		if (p > 0.5) == row.Label {
 			right++
 		}
 		loss -= likelihood(p, row.Label)
+		given[n] = verdict{p, row.Label}
 	}
-	n := float64(len(rows))
-	return Metrics{Accuracy: float64(right) / n, LogLoss: loss / n}, nil
+	size := float64(len(rows))
+	return Metrics{float64(right) / size, loss / size, wins(given) / (float64(yes) * float64(no))}, nil
+}
+
+// count tells how many rows are yes and how many no. Without some of each there is nothing to tell apart.
+func count(rows []Row, purpose string) (yes, no int, err error) {
+	for _, row := range rows {
+		if row.Label {
+			yes++
+		}
+	}
+	no = len(rows) - yes
+	if yes == 0 || no == 0 {
+		return 0, 0, fmt.Errorf("of %d rows to %s with, %d have the label 1: some of each label are needed", len(rows), purpose, yes)
+	}
+	return yes, no, nil
+}
+
+// verdict is what a model gave for a row, and what is so.
+type verdict struct {
+	p     float64
+	label bool
+}
+
+// wins counts in how many pairs of a yes and a no the yes was given more; a draw is half of one.
+func wins(given []verdict) float64 {
+	slices.SortFunc(given, func(a, b verdict) int { return cmp.Compare(a.p, b.p) })
+	sum, below := 0.0, 0.0
+	for len(given) > 0 {
+		same := 0 // have been given the same
+		yes, no := 0.0, 0.0
+		for same < len(given) && given[same].p == given[0].p {
+			if given[same].label {
+				yes++
+			} else {
+				no++
+			}
+			same++
+		}
+		sum += yes * (below + no/2)
+		below += no
+		given = given[same:]
+	}
+	return sum
 }
 
 // likelihood is the logarithm of the probability that was given to what is so. It is finite: who is
@@ -67,7 +116,7 @@ const (
 // Train finds the model with the least loss, by Newton's method, on features that are brought to the
 // same scale.
 func Train(rows []Row) (Model, error) {
-	if err := trainable(rows); err != nil {
+	if _, _, err := count(rows, "train"); err != nil {
 		return Model{}, err
 	}
 	scales, err := scalesOf(rows)
@@ -86,20 +135,6 @@ func Train(rows []Row) (Model, error) {
 		}
 	}
 	return Model{}, fmt.Errorf("the training did not settle within %d iterations", iterations)
-}
-
-// trainable tells whether there is anything to tell apart.
-func trainable(rows []Row) error {
-	yes := 0
-	for _, row := range rows {
-		if row.Label {
-			yes++
-		}
-	}
-	if yes == 0 || yes == len(rows) {
-		return fmt.Errorf("of %d rows to train with, %d have the label 1: some of each are needed", len(rows), yes)
-	}
-	return nil
 }
 
 // lossOf is what is made small.
