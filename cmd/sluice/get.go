@@ -16,6 +16,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,14 +118,14 @@ func (g *getting) options(version string) *client.ListOptions {
 	if len(g.names) == 1 {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", g.names[0])
 	}
+	if g.of != "" {
+		o.LabelSelector = labels.SelectorFromSet(labels.Set{v1alpha1.RetrainingLabel: g.of})
+	}
 	return o
 }
 
 // wants tells whether an object is asked for: the API server selects one name, and not several.
 func (g *getting) wants(o client.Object) bool {
-	if run, ok := o.(*v1alpha1.RetrainingRun); ok && g.of != "" && run.Spec.Retraining != g.of {
-		return false
-	}
 	return len(g.names) == 0 || slices.Contains(g.names, o.GetName())
 }
 

@@ -44,15 +44,14 @@ func (a *access) retraining(ctx context.Context, name string) (client.WithWatch,
 	return c, &r, nil
 }
 
-// runsOf reads the runs of a Retraining.
+// runsOf reads the runs of a Retraining, the newest first.
 func runsOf(ctx context.Context, c client.Client, r *v1alpha1.Retraining) ([]v1alpha1.RetrainingRun, error) {
 	var list v1alpha1.RetrainingRunList
-	if err := c.List(ctx, &list, client.InNamespace(r.Namespace)); err != nil {
+	if err := c.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{v1alpha1.RetrainingLabel: r.Name}); err != nil {
 		return nil, explain(err, v1alpha1.RetrainingRunKind, types.NamespacedName{})
 	}
-	runs := slices.DeleteFunc(list.Items, func(run v1alpha1.RetrainingRun) bool { return run.Spec.Retraining != r.Name })
-	slices.SortFunc(runs, func(a, b v1alpha1.RetrainingRun) int { return newestFirst(&a, &b) })
-	return runs, nil
+	slices.SortFunc(list.Items, func(a, b v1alpha1.RetrainingRun) int { return newestFirst(&a, &b) })
+	return list.Items, nil
 }
 
 // newestFirst orders objects by their creation; those of a Retraining are named in the order of time.

@@ -79,7 +79,7 @@ func (w *world) decide(ts *testscript.TestScript, _ bool, args []string) {
 	for _, begun := range decision.Begin {
 		ts.Setenv("RUN", begun.Name)
 		ts.Check(c.Create(ctx, &v1alpha1.RetrainingRun{
-			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: begun.Name},
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: begun.Name, Labels: map[string]string{v1alpha1.RetrainingLabel: r.Name}},
 			Spec: v1alpha1.RetrainingRunSpec{Retraining: r.Name, Slot: metav1.NewTime(begun.Slot), Trigger: begun.Trigger,
 				Model: r.Spec.Model, Run: &r.Spec.Run, Parameters: begun.Parameters},
 		}))
