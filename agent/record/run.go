@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -27,21 +28,29 @@ type Runs struct {
 }
 
 // Of returns the runs of a Retraining, in the order of their names. Those of a Retraining that had the name
-// before are not its own: they are about to be collected.
+// before are not its own: they are about to be collected. What its status says to go on and the cache does not
+// have yet, because another replica has made it, is read past the cache: a run that is not there was deleted.
 func (r *Runs) Of(ctx context.Context, of *v1alpha1.Retraining) ([]v1alpha1.RetrainingRun, error) {
 	var list v1alpha1.RetrainingRunList
 	if err := r.Cache.List(ctx, &list, client.InNamespace(of.Namespace), client.MatchingFields{r.Index: of.Name}); err != nil {
 		return nil, err
 	}
-	own := slices.DeleteFunc(list.Items, func(o v1alpha1.RetrainingRun) bool { return !owns(of, &o) || !o.DeletionTimestamp.IsZero() })
-	runs := r.kept.merge(client.ObjectKeyFromObject(of), own)
-	slices.SortFunc(runs, func(a, b v1alpha1.RetrainingRun) int {
-		if a.Name < b.Name {
-			return -1
+	all := r.kept.merge(client.ObjectKeyFromObject(of), list.Items)
+	for _, name := range of.Status.Active {
+		if slices.ContainsFunc(all, func(o v1alpha1.RetrainingRun) bool { return o.Name == name }) {
+			continue
 		}
-		return 1
-	})
-	return runs, nil
+		var run v1alpha1.RetrainingRun
+		switch err := r.Live.Get(ctx, client.ObjectKey{Namespace: of.Namespace, Name: name}, &run); {
+		case err == nil:
+			all = append(all, run)
+		case !apierrors.IsNotFound(err):
+			return nil, err
+		}
+	}
+	own := slices.DeleteFunc(all, func(o v1alpha1.RetrainingRun) bool { return !owns(of, &o) || !o.DeletionTimestamp.IsZero() })
+	slices.SortFunc(own, func(a, b v1alpha1.RetrainingRun) int { return strings.Compare(a.Name, b.Name) })
+	return own, nil
 }
 
 // Create makes a run of a Retraining. One that is there already under its name, because another replica was
@@ -81,9 +90,10 @@ func (r *Runs) Write(ctx context.Context, before, after *v1alpha1.RetrainingRun)
 	return after, nil
 }
 
-// Delete removes one that is not kept any longer.
+// Delete removes one that is not kept any longer, as it was read: not one that has begun meanwhile.
 func (r *Runs) Delete(ctx context.Context, run *v1alpha1.RetrainingRun) error {
-	err := client.IgnoreNotFound(r.Client.Delete(ctx, run, client.Preconditions{UID: &run.UID}, client.PropagationPolicy("Background")))
+	as := client.Preconditions{UID: &run.UID, ResourceVersion: &run.ResourceVersion}
+	err := client.IgnoreNotFound(r.Client.Delete(ctx, run, as, client.PropagationPolicy("Background")))
 	if err == nil {
 		r.Gone(run)
 	}
