@@ -336,14 +336,15 @@ func wirePipelines(mgr ctrl.Manager, f agentFlags, deliveries *controller.Pipeli
 // wireRetrainings connects the reconciler of Retrainings with its pipeline. It looks at artifacts and measures with
 // what promotions have for that.
 func wireRetrainings(ctx context.Context, mgr ctrl.Manager, f agentFlags, retrainings *controller.Retrainings, promoter *promotion.Promoter, git *controller.Git, servers *pipelines.Servers) error {
-	inspector := promoter.Artifacts.Inspector
+	data := artifact.DefaultLimits() // of what is only listed
+	data.Files = 100_000
 	retrainings.Trainer = &retrain.Trainer{
 		Cluster: promoter.Cluster,
 		Runs:    &record.Runs{Cache: mgr.GetClient(), Index: retrain.ByRetraining, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
 		Client:  mgr.GetClient(), Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Pipelines: func(a cluster.Account) engine.Engine { return pipelines.Engine{Servers: servers, Account: a} },
-		Results:   result.Reader{Inspector: inspector, Live: mgr.GetAPIReader()},
-		Inspector: inspector, Meter: promoter.Samples.Meter,
+		Results:   result.Reader{Inspector: promoter.Artifacts.Inspector, Live: mgr.GetAPIReader()},
+		Inspector: artifact.NewInspector(data), Meter: promoter.Samples.Meter,
 		Git: git, DefaultAccount: f.defaultAccount, Wake: retrainings.Wake,
 	}
 	retrainings.Shares.Add(retrainings)
