@@ -178,7 +178,7 @@ func mayAsk(r *v1alpha1.Retraining, parameters map[string]string) error {
 // unanswered says that the request stands, and what is known of why it is not carried out.
 func (r *asking) unanswered(o client.Object, run string) error {
 	key := client.ObjectKeyFromObject(o)
-	if _, err := fmt.Fprintf(r.out, "It has not begun within %s, and the request stands: %s\n", r.timeout, oneLine(retrainingMessage(o, time.Time{}))); err != nil || !r.wait {
+	if _, err := fmt.Fprintf(r.out, "It has not begun within %s, and the request stands: %s\n", r.timeout, oneLine(messageCell(o, time.Time{}))); err != nil || !r.wait {
 		return err
 	}
 	return fmt.Errorf("Retraining %s: run %s has not begun within %s: see whether another run goes on (sluice retrain runs %s -n %s), and whether the agent runs (kubectl get pods -n sluice-system)",
