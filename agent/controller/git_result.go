@@ -48,7 +48,7 @@ func (g *Git) ProposeResult(ctx context.Context, r *v1alpha1.Retraining, run *v1
 	}
 	made, err := proposal.ProposeVersion(ctx, tree, rendered, push, d.source.Revision.Commit, a)
 	if e, is := errors.AsType[*proposal.Error](err); is && e.Kind == proposal.Settled {
-		return v1alpha1.ProposalStatus{Message: "is in Git already"}, nil
+		return v1alpha1.ProposalStatus{Message: "in Git already"}, nil
 	}
 	if e, is := errors.AsType[*gitrepo.Error](err); d.asked.Branch != "" && (err == nil || is && e.Kind == gitrepo.Moved) {
 		g.Repositories.Look(client.ObjectKeyFromObject(d.repo)) // there is something new on the branch

@@ -152,7 +152,7 @@ func TestProposeResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.fetch()
-	if merged, err := h.propose(weekly()); err != nil || merged.Commit != "" || merged.Message != "is in Git already" {
+	if merged, err := h.propose(weekly()); err != nil || merged.Commit != "" || merged.Message != "in Git already" {
 		t.Errorf("%+v, %v", merged, err)
 	}
 }

@@ -29,6 +29,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Temporary is always false.
+func (e *Error) Temporary() bool { return false }
+
 func errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
