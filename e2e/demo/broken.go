@@ -75,7 +75,7 @@ func (d *demo) mend(ctx context.Context) error {
 
 // summary lets kubectl have the last word.
 func (d *demo) summary(ctx context.Context) error {
-	for n, command := range []string{"kubectl get repositories,overlays -n " + namespace, "kubectl get models -A"} {
+	for n, command := range []string{"kubectl get repositories,overlays -n " + namespace, "kubectl get models -A", "kubectl get retrainings -A"} {
 		if n > 0 {
 			fmt.Println()
 		}

@@ -9,7 +9,9 @@
 // loopback, where all of the demo is. What it deploys is overlays/ of this checkout, and the
 // model churn from overlays/ of this directory, pushed to a repository of the demo's. Only the
 // nodes are played: Pods get ready and no container runs. So the demo itself answers when a
-// version of the model is put to the test, and for one version with an error.
+// version of the model is put to the test, and for one version with an error; and the program that the
+// container of a training would run (package e2e/trainer) is run by the demo, in a process, with
+// that container's variables.
 //
 // What the story shows of the command line ("$ kubectl …", "$ git …", "$ sluice …") is what it
 // runs, by a shell, in a clone of that repository; so all of it can be typed by a reader too.

@@ -50,6 +50,10 @@ It is yours now. In another terminal:
    %s
    %s
 
+   # train it again; what is better is proposed for staging, which the same rows give once
+   %s
+   %s
+
 The agent's log is %s, the control plane's are in %s/logs.
 What the agent does is told below. Ctrl-C ends everything and removes it.
 
@@ -57,5 +61,6 @@ What the agent does is told below. Ctrl-C ends everything and removes it.
 		breakProduction, commitBroken, revert,
 		editStaging(goodVersion), commitStaging(goodVersion), getModels, look(promotionBranch(goodVersion)), merge(promotionBranch(goodVersion)),
 		badVersion, editStaging(badVersion), commitStaging(badVersion), "git fetch -q && "+merge(promotionBranch(badVersion)), askWhy, "git fetch -q && "+merge(revertBranch(badVersion)),
+		trainNow, "git fetch -q && "+mergeTrained,
 		d.agentLog(), d.cluster.Dir)
 }

@@ -27,6 +27,12 @@ const (
 	getModels      = "sluice get models -n churn"
 	getPromotions  = "kubectl get promotions -n churn"
 	askWhy         = "sluice why churn --stage production -n churn"
+
+	nextRuns = "sluice retrain next churn -n churn --count 2"
+	trainNow = "sluice retrain run churn -n churn --wait"
+	getRuns  = "sluice retrain runs churn -n churn"
+
+	mergeTrained = "git merge -q --no-edit $(git branch -r --no-merged --list 'origin/sluice/retrain/*') && git push -q"
 )
 
 // register writes the file of a version.
@@ -37,15 +43,16 @@ func register(version, auc string) string {
 
 // editStaging changes the line that says which version serves in staging.
 func editStaging(version string) string {
-	return `sed -i "/name: staging/,/version:/s/version: v[0-9]*/version: ` + version + `/" overlays/models/churn/model.yaml`
+	return `sed -i "/name: staging/,/version:/s/version: v[-0-9]*/version: ` + version + `/" overlays/models/churn/model.yaml`
 }
 
 func commitStaging(version string) string {
 	return `git commit -qam "churn: ` + version + ` in staging" && git push -q`
 }
 
-// The branches on which the agent proposes that production serve a version, and that it serve
-// again what it did before.
+// The branches on which the agent proposes a version that was trained, that production serve one, and that
+// it serve again what it did before.
+func trainedBranch(version string) string   { return "sluice/retrain/churn-" + version }
 func promotionBranch(version string) string { return "sluice/promote/churn-production-" + version }
 func revertBranch(version string) string    { return "sluice/revert/churn-production-" + version }
 

@@ -16,6 +16,7 @@ func (d *demo) narrate(ctx context.Context) error {
 	go func() { d.fail(d.corrections(ctx)) }()
 	go func() { d.fail(d.models(ctx, func(*v1alpha1.Model) bool { return false })) }()
 	go func() { d.fail(d.reverts(ctx)) }()
+	go func() { d.fail(d.trainings(ctx)) }()
 	return d.overlays(ctx, func(*v1alpha1.Overlay) bool { return false })
 }
 
@@ -26,6 +27,18 @@ func (d *demo) reverts(ctx context.Context) error {
 		if reverted(p) && !told[p.Name] {
 			told[p.Name] = true
 			line(d.board.stamp(), p.Spec.Model+" "+p.Spec.Stage, "Proposed", "back to "+p.Spec.From+" on branch "+p.Status.Proposal.Branch)
+		}
+		return false
+	})
+}
+
+// trainings tells how far trainings are.
+func (d *demo) trainings(ctx context.Context) error {
+	told := map[string]v1alpha1.RunPhase{}
+	return follow(ctx, d.client, &v1alpha1.RetrainingRunList{}, func(r *v1alpha1.RetrainingRun) bool {
+		if phase := r.Status.Phase; phase != "" && phase != told[r.Name] {
+			told[r.Name] = phase
+			line(d.board.stamp(), r.Spec.Retraining+" training", string(phase), r.Status.Message)
 		}
 		return false
 	})

@@ -28,6 +28,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		{"control plane", d.startCluster},
 		{"object store", d.startStore},
 		{"sluice", d.buildSluice},
+		{"trainer", d.startTrainer},
 		{"install", d.install},
 		{"answers", d.startAnswers},
 		{"git", d.serveGit},

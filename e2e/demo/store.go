@@ -8,26 +8,40 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/e2e/objectstore"
+	"github.com/sluice-dev/sluice/e2e/trainer/logistic"
 )
 
-// bucket is where the training puts models.
-const bucket = "models"
+// bucket is where trainings put models, and rows where they read what they are trained with.
+const (
+	bucket = "models"
+	rows   = "data"
+)
 
-// trained are the artifacts of the versions of the model churn.
+// trained are the artifacts of the versions of the model churn, as e2e/trainer makes them.
 var trained = map[string]string{
-	oldVersion:  `{"intercept": -1.20, "coefficients": {"months": -0.031, "complaints": 0.44}}`,
-	goodVersion: `{"intercept": -1.32, "coefficients": {"months": -0.029, "complaints": 0.51}}`,
-	badVersion:  `{"intercept": -1.41, "coefficients": {"months": -0.027, "complaints": 0.58}}`,
+	oldVersion:  `{"version": "v1", "link": "logistic", "columns": ["months", "complaints"], "weights": [-1.52, 1.44], "bias": -1.20}`,
+	goodVersion: `{"version": "v2", "link": "logistic", "columns": ["months", "complaints"], "weights": [-1.71, 1.51], "bias": -1.32}`,
+	badVersion:  `{"version": "v3", "link": "logistic", "columns": ["months", "complaints"], "weights": [-1.94, 1.58], "bias": -1.41}`,
 }
 
+// customers are by what the rows are made that a training reads: who is with the company for long and does
+// not complain stays.
+var customers = logistic.Model{Weights: []float64{-2.1, 1.75}, Bias: -1.5}
+
 // startStore starts an object store, which the first time means to build it, and puts into it
-// what a training leaves.
+// what trainings have left, and what the next one reads.
 func (d *demo) startStore(ctx context.Context) (string, error) {
 	var err error
 	if d.store, err = objectstore.Start(ctx, objectstore.Options{Dir: filepath.Join(d.dir, "store"), Progress: progress{"object store"}}); err != nil {
 		return "", err
 	}
-	if err := d.store.CreateBucket(ctx, bucket); err != nil {
+	for _, name := range []string{bucket, rows} {
+		if err := d.store.CreateBucket(ctx, name); err != nil {
+			return "", err
+		}
+	}
+	recent := customers.Example([]string{"months", "complaints"}, 1, 2000)
+	if err := d.store.Put(ctx, rows, model+"/recent.csv", strings.NewReader(recent)); err != nil {
 		return "", err
 	}
 	for version, artifact := range trained {

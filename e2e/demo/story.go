@@ -62,6 +62,11 @@ var story = []step{
 		(*demo).turnBack,
 	},
 	{
+		"What a training makes comes back to Git",
+		"A Retraining says when the model is trained again, and by what: here by a Job, each Monday, or when somebody asks. What the Job has made is proposed for staging if it is better than what serves there. Merged, it goes the way of every version.",
+		(*demo).retrain,
+	},
+	{
 		"How it stands",
 		"Everything above can be read from the cluster at any time.",
 		(*demo).summary,
