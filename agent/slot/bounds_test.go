@@ -149,6 +149,24 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// A pull request stands on the record of the run that it is of, however many come after it that propose nothing.
+func TestExpiredProposals(t *testing.T) {
+	r := hourly(t)
+	r.Spec.HistoryLimit = 1
+	r.Status.HandledSlot = new(moment("09:00"))
+	runs := []v1alpha1.RetrainingRun{record(t, "01:00 Succeeded"), record(t, "02:00 Succeeded"), record(t, "03:00 Failed"), record(t, "04:00 Succeeded")}
+	for n := range 2 { // the second takes the place of the first
+		runs[n].Status.Proposal = &v1alpha1.ProposalStatus{Branch: "sluice/retrain/fraud-v1"}
+	}
+	if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[0].Name; got != want {
+		t.Errorf("while it is open: got %s, want %s", got, want)
+	}
+	runs[1].Status.SettledAt = new(moment("05:00"))
+	if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[1].Name+" "+runs[0].Name; got != want {
+		t.Errorf("when it is settled: got %s, want %s", got, want)
+	}
+}
+
 func TestJitter(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	r := hourly(t)

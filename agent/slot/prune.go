@@ -13,7 +13,8 @@ const defaultHistoryLimit = 10
 // Expired are the names of the runs that are no longer kept: of those that ended, and of records of
 // slots that were skipped, all but the newest historyLimit each. What the next decisions may ask for
 // is kept: runs in the status, records of slots that are not handled yet, and the newest run that a
-// trigger started.
+// trigger started. So is the newest run that has proposed something of which more is to become: its pull
+// request stands on its record.
 func Expired(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) []string {
 	limit := cmp.Or(int(r.Spec.HistoryLimit), defaultHistoryLimit)
 	newest := slices.Clone(runs)
@@ -21,7 +22,7 @@ func Expired(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) []string {
 		return cmp.Or(endedAt(b).Compare(endedAt(a)), cmp.Compare(b.Name, a.Name))
 	})
 	var expired []string
-	ended, skipped, fired := 0, 0, false
+	ended, skipped, fired, proposed := 0, 0, false, false
 	for _, run := range newest {
 		if !run.Status.Phase.Ended() || needed(r, run) {
 			continue
@@ -31,12 +32,17 @@ func Expired(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) []string {
 			count = &skipped
 		}
 		*count++
-		if *count > limit && (fired || !triggered(run)) {
+		if *count > limit && (fired || !triggered(run)) && (proposed || !open(run)) {
 			expired = append(expired, run.Name)
 		}
-		fired = fired || triggered(run)
+		fired, proposed = fired || triggered(run), proposed || run.Status.Proposal != nil
 	}
 	return expired
+}
+
+// open tells whether something is still to become of what a run has proposed.
+func open(run v1alpha1.RetrainingRun) bool {
+	return run.Status.Proposal != nil && run.Status.SettledAt == nil
 }
 
 func endedAt(run v1alpha1.RetrainingRun) time.Time {
