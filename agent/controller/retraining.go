@@ -87,7 +87,12 @@ func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Re
 	r.announce(ctx, before, o, report)
 	if report.Failed != nil {
 		log.FromContext(ctx).Info("the pass comes again", "reason", report.Failed.Error())
-	} else if err := r.tell(ctx, o, report); err != nil && !apierrors.IsConflict(err) {
+	}
+	if report.Failed != nil && report.Brief {
+		r.Metrics.Retrained(o, report.Ended, missedSlots(report))
+		return ctrl.Result{RequeueAfter: max(time.Until(report.Again), time.Millisecond)}, nil
+	}
+	if err := r.tell(ctx, o, report); err != nil && !apierrors.IsConflict(err) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	} else if err != nil {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
@@ -114,10 +119,13 @@ func (r *Retrainings) tell(ctx context.Context, o *v1alpha1.Retraining, report r
 	o.Status = report.Status
 	o.Status.ObservedGeneration = o.Generation
 	v := sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: waitsFor(o, report)}
-	if report.Err != nil {
+	switch {
+	case report.Err != nil:
 		v = sync.Verdict{Phase: sync.Stalled, Reason: v1alpha1.InvalidSpecReason, Message: report.Err.Error()}
+	case report.Failed != nil:
+		v = sync.Verdict{Phase: sync.Failing, Reason: v1alpha1.ApplyFailedReason, Message: report.Failed.Error()}
 	}
-	if changed(before.Status.Conditions, v) && v.Phase == sync.Stalled {
+	if changed(before.Status.Conditions, v) && v.Phase != sync.Ready {
 		r.Events.Warning(o, o.Annotations[v1alpha1.RevisionAnnotation], v.Reason, v.Message)
 	}
 	setConditions(&o.Status.Conditions, o.Generation, v)

@@ -61,6 +61,9 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 	switch {
 	case !known:
 	case err != nil:
+		if before.failures == 0 {
+			before.since = g.now
+		}
 		before.failures++
 		before.until = g.now.Add(callBackoff(before.failures))
 		g.memory.waits[key] = before
@@ -74,6 +77,12 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 // callBackoff doubles from a second to a minute.
 func callBackoff(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 6), time.Minute)
+}
+
+// failing is for how long a call has failed again and again. It is counted from what this agent has seen, and not
+// by times on record: one that was down for long tries as long as any.
+func (g going) failing(what string, number int32) time.Duration {
+	return g.now.Sub(g.memory.waits[call{g.name, g.run.UID, number, what}].since)
 }
 
 // under tells whether a call for the last attempt is under way, or has an answer.

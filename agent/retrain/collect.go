@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// grace is for how long a result may be missing after its run has ended: what a store lists, or a
-	// ConfigMap, may come a moment later.
+	// grace is for how long a result may be missing: what a store lists, or a ConfigMap, may come a moment
+	// after its run has ended.
 	grace = 30 * time.Second
 	// collectTime is for how long a result is tried to be read, or to be brought to Git, while something does
 	// not answer.
@@ -45,12 +45,12 @@ func (g going) collect(ctx context.Context) {
 		g.end(v1alpha1.RunFailed, "spec.result: %s", err)
 		return
 	}
-	last := *g.last().DeepCopy()
+	last, of := *g.last().DeepCopy(), going{pass: g.pass, run: g.run.DeepCopy()} // for who reads it
 	got, err, known := g.call("collect", a.number, func(ctx context.Context) (answer, error) {
-		made, err := g.read(ctx, a, spec, last)
+		made, err := of.read(ctx, a, spec, last)
 		return answer{result: made}, err
 	})
-	switch since := g.now.Sub(last.EndedAt.Time); {
+	switch since := g.failing("collect", a.number); {
 	case !known:
 	case err == nil:
 		g.status.Result = got.result
@@ -174,8 +174,10 @@ func (g going) judge(spec v1alpha1.ResultSpec) {
 		stage = lastStage(g.model(), stage)
 		var current *v1alpha1.ModelVersion
 		if version := g.versions()[stage]; version != "" {
-			current = g.modelVersion(version)
 			made.Current = version
+			if current = g.modelVersion(version); current == nil { // its metrics are not known, which is no reason to be better
+				current = &v1alpha1.ModelVersion{Spec: v1alpha1.ModelVersionSpec{Model: g.run.Spec.Model, Version: version}}
+			}
 		}
 		candidate := v1alpha1.ModelVersion{ObjectMeta: metav1.ObjectMeta{Namespace: g.name.Namespace, CreationTimestamp: metav1.NewTime(g.now)}, Spec: *made.ModelVersion}
 		better, why, err := result.Better(spec.OnlyIfBetter, stage, candidate, current, g.now)
@@ -210,7 +212,7 @@ func (w *pass) modelVersion(version string) *v1alpha1.ModelVersion {
 
 // propose brings the result to Git.
 func (g going) propose(ctx context.Context) {
-	if g.status.Canceling != "" {
+	if g.status.Canceling != "" && !g.under("propose") { // what may be in Git by now is not denied
 		g.end(v1alpha1.RunCanceled, "%s", g.status.Canceling)
 		return
 	}
@@ -224,8 +226,8 @@ func (g going) propose(ctx context.Context) {
 	case !known:
 	case err == nil:
 		g.status.Proposal = &got.proposal
-		g.end(v1alpha1.RunSucceeded, "%s %s", made.Version, got.proposal.Message)
-	case last.EndedAt != nil && g.now.Sub(last.EndedAt.Time) > collectTime:
+		g.end(v1alpha1.RunSucceeded, "%s is %s", made.Version, got.proposal.Message)
+	case !temporary(err) || g.failing("propose", last.Number) > collectTime:
 		g.end(v1alpha1.RunFailed, "it succeeded, and %s cannot be proposed: %s", made.Version, err)
 	default:
 		g.at(v1alpha1.RunProposing, "%s cannot be proposed yet: %s", made.Version, err)
@@ -241,7 +243,7 @@ func (g going) proposal() (v1alpha1.ModelVersion, *v1alpha1.RetrainingRun, *v1al
 // evidenceOf says in sentences why a version is proposed.
 func evidenceOf(run *v1alpha1.RetrainingRun) []string {
 	made := run.Status.Result
-	lines := []string{fmt.Sprintf("%s: %s", run.Spec.Trigger.Kind, run.Spec.Trigger.Message)}
+	var lines []string
 	if made.Message != "" {
 		lines = append(lines, made.Message)
 	}

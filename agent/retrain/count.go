@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -12,17 +11,23 @@ import (
 	"github.com/sluice-dev/sluice/agent/slot"
 )
 
-// count takes the runs into account that have ended since the last pass. What was counted last is on record, so
-// that none is counted twice or left out.
+// count takes into account the runs that went on, by the record, and have ended. That they do not go on any more
+// goes on record with it, so that each is counted once, whatever the clock says.
 func (w *pass) count() {
 	s := &w.report.Status
-	ended := slices.DeleteFunc(slices.Clone(w.runs), func(r v1alpha1.RetrainingRun) bool {
-		return !r.Status.Phase.Ended() || r.Status.Phase == v1alpha1.RunSkipped || r.Status.EndedAt == nil || !w.newer(r)
-	})
-	slices.SortFunc(ended, func(a, b v1alpha1.RetrainingRun) int {
+	for _, r := range w.runs {
+		if r.Status.Phase.Ended() && r.Status.EndedAt != nil && slices.Contains(s.Active, r.Name) {
+			w.counted = append(w.counted, *r.DeepCopy())
+		}
+	}
+	slices.SortFunc(w.counted, func(a, b v1alpha1.RetrainingRun) int {
 		return cmp.Or(a.Status.EndedAt.Compare(b.Status.EndedAt.Time), cmp.Compare(a.Name, b.Name))
 	})
-	for _, r := range ended {
+	for _, r := range w.counted {
+		s.Active = slices.DeleteFunc(s.Active, func(name string) bool { return name == r.Name })
+		if r.Status.Phase == v1alpha1.RunSkipped { // it had not begun
+			continue
+		}
 		s.LastRun, s.LastEnded, s.LastResult = r.Name, r.Status.EndedAt, r.Status.Phase
 		switch r.Status.Phase {
 		case v1alpha1.RunSucceeded:
@@ -31,24 +36,8 @@ func (w *pass) count() {
 		case v1alpha1.RunFailed:
 			s.Streak = min(s.Streak, 0) - 1
 		}
-		w.report.Ended = append(w.report.Ended, *r.DeepCopy())
 	}
-	if slices.ContainsFunc(w.runs, func(r v1alpha1.RetrainingRun) bool {
-		return r.Status.Phase.Ended() && slices.Contains(s.Active, r.Name)
-	}) {
-		w.look(w.now) // what waited for it is decided upon at once
-	}
-	w.report.Unhealthy = w.unhealthy()
-}
-
-// newer tells whether a run ended after the one that was counted last.
-func (w *pass) newer(r v1alpha1.RetrainingRun) bool {
-	s := w.report.Status
-	if s.LastEnded == nil {
-		return true
-	}
-	order := r.Status.EndedAt.Compare(s.LastEnded.Time)
-	return order > 0 || order == 0 && r.Name > s.LastRun
+	w.counted = slices.DeleteFunc(w.counted, func(r v1alpha1.RetrainingRun) bool { return r.Status.Phase == v1alpha1.RunSkipped })
 }
 
 // unhealthy says why somebody should look after the Retraining; empty if nobody needs to.
@@ -74,13 +63,7 @@ func (w *pass) unhealthy() string {
 
 // prune removes the runs that are no longer kept, with what their engines have of them.
 func (w *pass) prune(ctx context.Context) error {
-	if len(w.report.Ended) > 0 { // that they are counted goes on record first
-		w.look(w.now)
-		return nil
-	}
-	r := *w.retraining
-	r.Status = w.report.Status
-	for _, name := range slot.Expired(r, w.runs) {
+	for _, name := range slot.Expired(*w.retraining, w.runs) { // by the record: what is to be counted is kept
 		n := slices.IndexFunc(w.runs, func(o v1alpha1.RetrainingRun) bool { return o.Name == name })
 		if !w.cleared(ctx, &w.runs[n]) {
 			continue
@@ -88,13 +71,12 @@ func (w *pass) prune(ctx context.Context) error {
 		if err := w.Runs.Delete(ctx, &w.runs[n]); err != nil {
 			return err
 		}
-		maps.DeleteFunc(w.memory.waits, func(c call, _ wait) bool { return c.run == w.runs[n].UID })
 		w.runs = slices.Delete(w.runs, n, n+1)
 	}
 	return nil
 }
 
-// keepOn is for how long a run is kept beyond its time because its engine does not let go of it.
+// keepOn is for how long it is tried to have the engine let go of a run that is kept no longer.
 const keepOn = 24 * time.Hour
 
 // cleared tells whether the engine has nothing of a run any more that would not go with its record.
@@ -107,17 +89,14 @@ func (w *pass) cleared(ctx context.Context, run *v1alpha1.RetrainingRun) bool {
 		one.Status.Attempts = one.Status.Attempts[:n+1]
 		g := going{w, one, &one.Status}
 		a, err := g.attempt(ctx)
-		if err != nil || a.run.ID == "" {
+		if err != nil {
 			continue
 		}
 		_, err, known := g.call("delete", a.number, func(ctx context.Context) (answer, error) { return answer{}, g.engine(a.run).Delete(ctx, a.run) })
-		if !known || err != nil && temporary(err) {
-			if ended := run.Status.EndedAt; ended == nil || w.now.Sub(ended.Time) < keepOn {
-				return false
-			}
+		if !known || err != nil && temporary(err) && g.failing("delete", a.number) < keepOn {
+			return false
 		}
 		w.memory.cleared[run.UID] = n + 1
 	}
-	delete(w.memory.cleared, run.UID)
 	return true
 }

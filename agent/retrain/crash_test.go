@@ -42,8 +42,14 @@ type world struct {
 	fails   map[string]bool  // attempts that fail
 	slow    map[string]bool  // attempts that go on until they are stopped
 	commits []string
+	most    int                       // runs that went on at once
+	trips   map[string]int            // how often reach, start, state, delete, collect or propose fails at first
+	refuses map[string]error          // with what, for good
+	away    time.Time                 // until when the engine cannot be reached
+	endedAt func(time.Time) time.Time // what the engine says of the end of a run
 
-	woken chan struct{}
+	during func() // what others do between two passes
+	woken  chan struct{}
 }
 
 // oven is a run of the engine.
@@ -65,7 +71,7 @@ func newWorld(t *testing.T, r *v1alpha1.Retraining) *world {
 	}
 	made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: "made"},
 		Data: map[string]string{"result.json": `{"uri": "pvc://models/fraud", "metrics": {"auc": 0.95}}`}}
-	w := &world{t: t, now: at("03:00:01"), runs: map[string]*oven{}, fails: map[string]bool{}, slow: map[string]bool{}, woken: make(chan struct{}, 1000)}
+	w := &world{t: t, now: at("03:00:01"), runs: map[string]*oven{}, fails: map[string]bool{}, slow: map[string]bool{}, trips: map[string]int{}, refuses: map[string]error{}, woken: make(chan struct{}, 1000)}
 	w.store = fake.NewClientBuilder().WithScheme(scheme).WithObjects(r, made).WithStatusSubresource(&v1alpha1.Retraining{}, &v1alpha1.RetrainingRun{}).
 		WithIndex(&v1alpha1.RetrainingRun{}, ByRetraining, func(o client.Object) []string { return []string{o.(*v1alpha1.RetrainingRun).Spec.Retraining} }).
 		WithIndex(&v1alpha1.ModelVersion{}, "model", func(o client.Object) []string { return []string{o.(*v1alpha1.ModelVersion).Spec.Model} }).
@@ -105,6 +111,14 @@ func (w *world) effect(do func() error) error {
 // client is how the agent reaches the API server.
 func (w *world) client() client.WithWatch {
 	return interceptor.NewClient(w.store, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if _, is := o.(*corev1.ConfigMap); is {
+				if err := w.trip("collect"); err != nil {
+					return err
+				}
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return w.effect(func() error {
 				if o.GetUID() == "" {
@@ -140,11 +154,33 @@ func (w *world) trainer() *Trainer {
 
 // Reach, Start, State, Cancel and Delete make a world an engine.
 
-// Reach is as long as there is power.
-func (w *world) Reach(context.Context, engine.Run) error { return nil }
+// trip fails as often as it is to.
+func (w *world) trip(what string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.refuses[what]; err != nil {
+		return err
+	}
+	if w.trips[what] > 0 {
+		w.trips[what]--
+		return &engine.Error{Kind: engine.Temporary, Message: "it stumbles: it is tried again"}
+	}
+	return nil
+}
+
+// Reach is when the engine is not away.
+func (w *world) Reach(context.Context, engine.Run) error {
+	if w.now.Before(w.away) {
+		return &engine.Error{Kind: engine.Temporary, Message: "the engine does not answer: it is tried again"}
+	}
+	return w.trip("reach")
+}
 
 // Start begins a run once for each name.
 func (w *world) Start(_ context.Context, run engine.Run) (id string, err error) {
+	if err := w.trip("start"); err != nil {
+		return "", err
+	}
 	err = w.effect(func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -158,6 +194,13 @@ func (w *world) Start(_ context.Context, run engine.Run) (id string, err error) 
 		}
 		o.starts++
 		id = o.id
+		going := 0
+		for _, o := range w.runs {
+			if o.ended == "" {
+				going++
+			}
+		}
+		w.most = max(w.most, going)
 		return nil
 	})
 	return id, err
@@ -165,6 +208,9 @@ func (w *world) Start(_ context.Context, run engine.Run) (id string, err error) 
 
 // State goes on with each look.
 func (w *world) State(_ context.Context, run engine.Run) (engine.State, error) {
+	if err := w.trip("state"); err != nil {
+		return engine.State{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.runs[run.Name]
@@ -187,7 +233,11 @@ func (w *world) State(_ context.Context, run engine.Run) (engine.State, error) {
 		return engine.State{Phase: o.ended, Step: "train", Message: "out of memory"}, nil
 	}
 	o.ended = v1alpha1.RunSucceeded
-	return engine.State{Phase: o.ended}, nil
+	s := engine.State{Phase: o.ended}
+	if w.endedAt != nil {
+		s.EndedAt = w.endedAt(w.now)
+	}
+	return s, nil
 }
 
 // Cancel stops what runs.
@@ -204,6 +254,9 @@ func (w *world) Cancel(_ context.Context, run engine.Run) error {
 
 // Delete forgets a run.
 func (w *world) Delete(_ context.Context, run engine.Run) error {
+	if err := w.trip("delete"); err != nil {
+		return err
+	}
 	return w.effect(func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -214,6 +267,9 @@ func (w *world) Delete(_ context.Context, run engine.Run) error {
 
 // ProposeResult commits each version once.
 func (w *world) ProposeResult(_ context.Context, _ *v1alpha1.Retraining, run *v1alpha1.RetrainingRun, version v1alpha1.ModelVersion, _ []string) (v1alpha1.ProposalStatus, error) {
+	if err := w.trip("propose"); err != nil {
+		return v1alpha1.ProposalStatus{}, err
+	}
 	branch := "sluice/retrain/" + version.Name
 	err := w.effect(func() error {
 		w.mu.Lock()
@@ -223,7 +279,7 @@ func (w *world) ProposeResult(_ context.Context, _ *v1alpha1.Retraining, run *v1
 		}
 		return nil
 	})
-	return v1alpha1.ProposalStatus{Branch: branch, Commit: "c0ffee", Message: "is proposed on branch " + branch}, err
+	return v1alpha1.ProposalStatus{Branch: branch, Commit: "c0ffee", Message: "proposed on branch " + branch}, err
 }
 
 // pass has a trainer pass once over the Retraining, and puts the report on record as its reconciler does.
@@ -249,6 +305,9 @@ func (w *world) pass(t *Trainer) Report {
 func (w *world) until(trainers []*Trainer, done func(v1alpha1.Retraining, []v1alpha1.RetrainingRun) bool) {
 	w.t.Helper()
 	for n := range 2000 {
+		if w.during != nil {
+			w.during()
+		}
 		t := trainers[n%len(trainers)]
 		report := w.pass(t)
 		w.mu.Lock()
@@ -314,7 +373,7 @@ func hourly(edits ...func(*v1alpha1.RetrainingSpec)) *v1alpha1.Retraining {
 	return r
 }
 
-const first, second = "fraud-20261125-0300", "fraud-20261125-0400"
+const first, second, third = "fraud-20261125-0300", "fraud-20261125-0400", "fraud-20261125-0500"
 
 // story is what a Retraining goes through, and how it has to come out.
 type story struct {
@@ -326,6 +385,7 @@ type story struct {
 	made   []string                     // runs of the engine
 	commit []string
 	streak int32
+	most   int // runs that go on at once; 0 for any
 }
 
 // ended tells whether runs have ended, and are counted.
@@ -368,6 +428,56 @@ var stories = []story{
 		done: ended(first, second), ends: map[string]v1alpha1.RunPhase{first: v1alpha1.RunCanceled, second: v1alpha1.RunSucceeded},
 		made: []string{first + "-1", second + "-1"}, commit: []string{"sluice/retrain/fraud-20261125-0400"}, streak: 1,
 	},
+	{
+		name: "the next slot runs beside it", begin: func(w *world) { w.slow[first+"-1"] = true },
+		edit: func(s *v1alpha1.RetrainingSpec) { s.ConcurrencyPolicy = v1alpha1.AllowConcurrent },
+		done: ended(second), ends: map[string]v1alpha1.RunPhase{first: v1alpha1.RunRunning, second: v1alpha1.RunSucceeded},
+		made: []string{first + "-1", second + "-1"}, commit: []string{"sluice/retrain/fraud-20261125-0400"}, streak: 1,
+	},
+	{
+		name: "somebody cancels it", begin: func(w *world) {
+			w.slow[first+"-1"] = true
+			w.during = func() { w.cancel(first, v1alpha1.RunRunning) }
+		},
+		done: ended(first), ends: map[string]v1alpha1.RunPhase{first: v1alpha1.RunCanceled}, made: []string{first + "-1"},
+	},
+	{
+		name: "nothing goes well at first", begin: func(w *world) {
+			w.trips = map[string]int{"reach": 2, "start": 2, "state": 2, "collect": 2, "propose": 2}
+		},
+		done: ended(first), ends: map[string]v1alpha1.RunPhase{first: v1alpha1.RunSucceeded},
+		made: []string{first + "-1"}, commit: []string{"sluice/retrain/fraud-20261125-0300"}, streak: 1,
+	},
+	{
+		name: "three slots were missed", begin: func(w *world) { w.now = at("05:30:00") },
+		edit: func(s *v1alpha1.RetrainingSpec) { s.Missed = v1alpha1.MissedAll },
+		done: ended(first, second, third), most: 1, streak: 3,
+		ends:   map[string]v1alpha1.RunPhase{first: v1alpha1.RunSucceeded, second: v1alpha1.RunSucceeded, third: v1alpha1.RunSucceeded},
+		made:   []string{first + "-1", second + "-1", third + "-1"},
+		commit: []string{"sluice/retrain/fraud-20261125-0300", "sluice/retrain/fraud-20261125-0400", "sluice/retrain/fraud-20261125-0500"},
+	},
+	{
+		name: "the first is kept no longer", begin: func(w *world) { w.trips["delete"] = 2 },
+		edit: func(s *v1alpha1.RetrainingSpec) { s.HistoryLimit = 1 },
+		done: func(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) bool {
+			gone := !slices.ContainsFunc(runs, func(r v1alpha1.RetrainingRun) bool { return r.Name == first })
+			return gone && ended(second)(r, runs)
+		},
+		ends: map[string]v1alpha1.RunPhase{second: v1alpha1.RunSucceeded}, made: []string{second + "-1"}, streak: 2,
+		commit: []string{"sluice/retrain/fraud-20261125-0300", "sluice/retrain/fraud-20261125-0400"},
+	},
+}
+
+// cancel asks for the end of a run once it is in a phase.
+func (w *world) cancel(name string, in v1alpha1.RunPhase) {
+	for _, r := range w.records() {
+		if r.Name == name && r.Status.Phase == in && r.Annotations[v1alpha1.CancelAnnotation] == "" {
+			r.Annotations = map[string]string{v1alpha1.CancelAnnotation: "the data is bad"}
+			if err := w.store.Update(context.Background(), &r); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // play plays a story with so many agents at once and returns how many effects it had.
@@ -399,7 +509,7 @@ func (w *world) check(s story) {
 	w.t.Helper()
 	got := map[string]v1alpha1.RunPhase{}
 	for _, r := range w.records() {
-		if r.Name == first || r.Name == second && s.ends[second] != "" {
+		if _, told := s.ends[r.Name]; told || r.Name == first {
 			got[r.Name] = r.Status.Phase
 		}
 	}
@@ -416,6 +526,9 @@ func (w *world) check(s story) {
 	}
 	if !slices.Equal(w.commits, s.commit) {
 		w.t.Errorf("Git has %v, want %v", w.commits, s.commit)
+	}
+	if s.most > 0 && w.most > s.most {
+		w.t.Errorf("%d runs went on at once", w.most)
 	}
 	if streak := w.retraining().Status.Streak; streak != s.streak {
 		w.t.Errorf("the streak is %d, want %d", streak, s.streak)

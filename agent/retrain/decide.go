@@ -31,7 +31,7 @@ func (w *pass) decide(ctx context.Context) error {
 		w.report.Err = err
 		return nil
 	}
-	w.report.Message = d.Message
+	w.say(d.Message)
 	w.look(d.Again)
 	for _, r := range d.Begin {
 		if err := w.create(ctx, w.recordOf(r, facts), false, ""); err != nil {
@@ -42,11 +42,8 @@ func (w *pass) decide(ctx context.Context) error {
 		if err := w.create(ctx, w.skipped(s), true, s.Message()); err != nil {
 			return err
 		}
-		if s.Missed {
-			w.report.Missed = append(w.report.Missed, s)
-			if last := d.Status.LastMissed; last == nil || s.Last.After(last.Time) {
-				d.Status.LastMissed = new(metav1.NewTime(s.Last))
-			}
+		if last := d.Status.LastMissed; s.Missed && (last == nil || s.Last.After(last.Time)) {
+			d.Status.LastMissed = new(metav1.NewTime(s.Last))
 		}
 	}
 	for _, e := range d.Cancel {
@@ -57,6 +54,7 @@ func (w *pass) decide(ctx context.Context) error {
 	if err := w.write(ctx, d.Status); err != nil {
 		return err
 	}
+	w.report.Missed = slices.DeleteFunc(d.Skipped, func(s slot.Skip) bool { return !s.Missed })
 	return w.withdraw(ctx, d.Withdraw)
 }
 
@@ -84,6 +82,7 @@ func (w *pass) write(ctx context.Context, status v1alpha1.RetrainingStatus) erro
 		return err
 	}
 	w.report.Status = *w.retraining.Status.DeepCopy()
+	w.report.Ended, w.counted = w.counted, nil
 	return nil
 }
 
@@ -124,7 +123,7 @@ func (w *pass) recordOf(r slot.Run, facts slot.Facts) *v1alpha1.RetrainingRun {
 	run.Spec.Slot, run.Spec.Trigger = metav1.NewTime(r.Slot), r.Trigger
 	run.Spec.Run, run.Spec.Result, run.Spec.Parameters = &spec.Run, spec.Result, r.Parameters
 	run.Spec.Values = v1alpha1.RunValues{
-		TimeZone: spec.TimeZone, LastSuccess: w.retraining.Status.LastSuccessSlot, Versions: w.versions(), Revision: w.retraining.Annotations[v1alpha1.RevisionAnnotation],
+		TimeZone: spec.TimeZone, LastSuccess: facts.Retraining.Status.LastSuccessSlot, Versions: w.versions(), Revision: w.retraining.Annotations[v1alpha1.RevisionAnnotation],
 	}
 	if data := facts.Retraining.Status.Data; data != nil && spec.Triggers != nil && spec.Triggers.Data != nil {
 		run.Spec.Values.Data = &v1alpha1.RunData{Fingerprint: data.Fingerprint, Count: data.Count, Newest: data.Newest}
@@ -170,6 +169,7 @@ func (w *pass) withdraw(ctx context.Context, ends []slot.End) error {
 // facts is what a decision depends on.
 func (w *pass) facts(ctx context.Context) (slot.Facts, error) {
 	f := slot.Facts{Now: w.now, Retraining: *w.retraining.DeepCopy(), Runs: slices.Clone(w.runs)}
+	f.Retraining.Status = *w.report.Status.DeepCopy() // with what has ended
 	var err error
 	if f.Definition, err = w.definition(ctx); err != nil {
 		return f, err
@@ -191,9 +191,16 @@ func (w *pass) request() slot.Request {
 			w.report.Err = fmt.Errorf("the annotation %s is no JSON object of texts: set it by `sluice retrain run`, or remove it", v1alpha1.ParametersAnnotation)
 			return slot.Request{Value: w.retraining.Status.LastHandledReconcileAt} // what was asked for waits
 		}
+		if len(r.Parameters) > mostParameters {
+			w.report.Err = fmt.Errorf("the annotation %s has %d parameters, and a run has at most %d: set fewer, or remove it", v1alpha1.ParametersAnnotation, len(r.Parameters), mostParameters)
+			return slot.Request{Value: w.retraining.Status.LastHandledReconcileAt}
+		}
 	}
 	return r
 }
+
+// mostParameters is how many a RetrainingRun can have.
+const mostParameters = 128
 
 // versions are what serves in the stages of the Model, as far as there is one.
 func (w *pass) versions() map[string]string {

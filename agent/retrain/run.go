@@ -34,6 +34,7 @@ func (w *pass) advance(ctx context.Context, n int) error {
 		}
 		w.runs[n] = *written
 		if written.Status.Phase.Ended() {
+			w.look(w.now) // it is counted, and what waited for it is decided upon
 			maps.DeleteFunc(w.memory.waits, func(c call, _ wait) bool { return c.run == written.UID })
 			w.calls.Forget(func(c call) bool { return c.run == written.UID })
 		}
@@ -90,7 +91,7 @@ func (g going) begin(ctx context.Context) {
 	case g.status.Canceling != "":
 		g.end(v1alpha1.RunCanceled, "%s", g.status.Canceling)
 		return
-	case next != nil && g.now.Before(next.Time):
+	case next != nil && g.pauses(next.Time):
 		g.look(next.Time)
 		return
 	case len(g.status.Attempts) == 0 && !slot.MayBegin(*g.retraining, g.run.Name):
@@ -104,7 +105,7 @@ func (g going) begin(ctx context.Context) {
 	}
 	if attempt.wait != "" {
 		g.at(v1alpha1.RunPending, "it waits: %s", attempt.wait)
-		g.look(g.now.Add(retryPass))
+		g.look(g.now.Add(waitPass)) // who waits for what it was when it was decided upon is not told of changes
 		return
 	}
 	if len(g.status.Attempts) == 0 && !g.reached(ctx, attempt) {
@@ -119,6 +120,16 @@ func (g going) begin(ctx context.Context) {
 		Number: attempt.number, Name: attempt.run.Name, Phase: v1alpha1.RunPending, StartedAt: &now, KFP: attempt.kfp, Parameters: attempt.run.Parameters,
 	})
 	g.at(v1alpha1.RunPending, "it is being started")
+}
+
+// waitPass is the pause before it is looked again whether a Pipeline has come.
+const waitPass = 30 * time.Second
+
+// pauses tells whether the pause before an attempt is not over. One that is longer than any pause was written
+// before the clock was put back, or the pause became a shorter one.
+func (g going) pauses(until time.Time) bool {
+	left := until.Sub(g.now)
+	return left > 0 && left <= backoff(g.retraining.Spec.RetryBackoff.Duration, g.last().Number)+time.Second
 }
 
 // patience is for how long a run that has not begun waits for what may be on its way, such as a kind or a
@@ -284,7 +295,10 @@ func (g going) note(got answer) {
 		last.URL = short(s.URL)
 	}
 	if !s.EndedAt.IsZero() {
-		last.EndedAt = new(metav1.NewTime(s.EndedAt.UTC().Truncate(time.Second)))
+		last.EndedAt = g.second()
+		if s.EndedAt.Before(g.now) { // what is to come is none of its time
+			last.EndedAt = new(metav1.NewTime(s.EndedAt.UTC().Truncate(time.Second)))
+		}
 	}
 }
 
@@ -320,6 +334,10 @@ func (g going) failed(step, message string, again bool) {
 		g.at(v1alpha1.RunBackoff, "attempt %d of %d failed, the next is at %s: %s", last.Number, of, g.status.NextAttemptAt.UTC().Format(time.TimeOnly+" UTC"), said)
 		return
 	}
+	if g.status.Canceling != "" {
+		g.end(v1alpha1.RunCanceled, "%s", g.status.Canceling)
+		return
+	}
 	if n := len(g.status.Attempts); n > 1 {
 		said = fmt.Sprintf("%d attempts failed; the last: %s", n, said)
 	}
@@ -339,7 +357,10 @@ func backoff(first time.Duration, attempts int32) time.Duration {
 	if first <= 0 {
 		first = time.Minute
 	}
-	return min(first<<min(attempts-1, 12), max(first, time.Hour))
+	if first >= time.Hour {
+		return first
+	}
+	return min(first<<min(attempts-1, 12), time.Hour)
 }
 
 // How long texts may be, as the CRD has it.

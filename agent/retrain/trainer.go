@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -67,6 +68,7 @@ type memory struct {
 	session *cluster.Session
 	watched string            // the kinds that are watched
 	rewatch time.Time         // when that is tried again where it failed
+	failed  int               // how many passes in a row have not come to their end
 	waits   map[call]wait     // until when a call is not made again
 	looks   map[look]saved    // of triggers
 	cleared map[types.UID]int // how many attempts of a run its engine has nothing of any more
@@ -78,8 +80,9 @@ type memory struct {
 // wait is why a call is not made again before a time.
 type wait struct {
 	until    time.Time
-	failures int // in a row
-	stirrups int // when the call was made: what was seen then may have changed since
+	failures int       // in a row
+	since    time.Time // the first of them
+	stirrups int       // when the call was made: what was seen then may have changed since
 }
 
 // Report is what a pass came to.
@@ -88,8 +91,10 @@ type Report struct {
 	Status v1alpha1.RetrainingStatus
 	// Err says why nothing can be begun until somebody changes the spec; nil if it can.
 	Err error
-	// Failed says what failed in the pass, which is tried again; nil for nothing.
+	// Failed says what failed in the pass, which is tried again; nil for nothing. If it is Brief, it is likely to
+	// be over with the next, and there is nothing to put on record.
 	Failed error
+	Brief  bool
 	// Message says what the Retraining waits for.
 	Message string
 	// Unhealthy says why somebody should look; empty if all is well.
@@ -169,6 +174,7 @@ type pass struct {
 	account    cluster.Account
 	session    *cluster.Session
 	runs       []v1alpha1.RetrainingRun
+	counted    []v1alpha1.RetrainingRun // as ended, in the status that is to be
 	report     Report
 }
 
@@ -178,23 +184,35 @@ func (t *Trainer) Pass(ctx context.Context, r *v1alpha1.Retraining, now time.Tim
 	name := client.ObjectKeyFromObject(r)
 	w := &pass{Trainer: t, retraining: r, name: name, memory: t.remembered(name), now: now}
 	w.report.Status = *r.Status.DeepCopy()
-	if err := w.walk(ctx); err != nil {
-		w.report.Failed = err
-		pause := retryPass
-		if errors.Is(err, errOld) || apierrors.IsConflict(err) { // others have written: what they wrote is about to be seen
-			pause = rereadPass
-		}
-		w.look(now.Add(pause))
+	w.report.Failed = w.walk(ctx)
+	w.memory.failed++
+	if w.report.Failed == nil {
+		w.memory.failed = 0
 	}
+	w.report.Brief = w.report.Failed != nil && w.memory.failed <= mostRereads
+	if !w.report.Brief {
+		w.report.Ended = append(w.report.Ended, w.counted...) // they go on record with the status
+	}
+	if w.report.Failed == nil {
+		return w.report
+	}
+	pause := callBackoff(max(w.memory.failed-mostRereads, 1))
+	if old := errors.Is(w.report.Failed, errOld) || apierrors.IsConflict(w.report.Failed); old && w.report.Brief {
+		pause = rereadPass // others have written: what they wrote is about to be seen
+	}
+	w.report.Again = now.Add(pause) // and not before, whatever could be done by then
 	return w.report
 }
 
-// Pauses after a pass that has not come to its end.
+// rereadPass is the pause after a pass whose facts were old. What has failed mostRereads times in a row is no
+// matter of a moment.
 const (
-	retryPass  = 2 * time.Second
-	rereadPass = 200 * time.Millisecond
+	rereadPass  = 200 * time.Millisecond
+	mostRereads = 5
 )
 
+// walk walks the line. What fails on the way keeps nothing else from going on: a decision that cannot be put on
+// record does not hold up what runs, nor one run another.
 func (w *pass) walk(ctx context.Context) (err error) {
 	if err := w.enter(); err != nil {
 		return err
@@ -202,21 +220,33 @@ func (w *pass) walk(ctx context.Context) (err error) {
 	if w.runs, err = w.Runs.Of(ctx, w.retraining); err != nil {
 		return err
 	}
+	w.tidy()
+	w.count()
 	if w.report.Err = Check(w.retraining); w.report.Err == nil {
-		if err := w.decide(ctx); err != nil {
-			return err
-		}
+		err = w.decide(ctx)
 	}
 	w.watch(ctx)
 	for n := range w.runs {
 		if w.goes(w.runs[n]) {
-			if err := w.advance(ctx, n); err != nil {
-				return err
-			}
+			err = cmp.Or(err, w.advance(ctx, n))
 		}
 	}
-	w.count()
-	return w.prune(ctx)
+	w.report.Unhealthy = w.unhealthy()
+	return cmp.Or(err, w.prune(ctx))
+}
+
+// tidy drops what is remembered of runs that are gone.
+func (w *pass) tidy() {
+	there := map[types.UID]bool{}
+	for n := range w.runs {
+		there[w.runs[n].UID] = true
+	}
+	maps.DeleteFunc(w.memory.cleared, func(uid types.UID, _ int) bool { return !there[uid] })
+	before := len(w.memory.waits)
+	maps.DeleteFunc(w.memory.waits, func(c call, _ wait) bool { return !there[c.run] })
+	if len(w.memory.waits) < before {
+		w.calls.Forget(func(c call) bool { return c.retraining == w.name && !there[c.run] })
+	}
 }
 
 // goes tells whether a run goes on: it is in the status, or its engine may know of it, and has not ended.

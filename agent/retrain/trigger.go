@@ -65,6 +65,7 @@ func (w *pass) ask(what string, spec any, every time.Duration, see func(context.
 	for other := range w.memory.looks {
 		if other.what == what && other != key {
 			delete(w.memory.looks, other)
+			w.looks.Forget(func(l look) bool { return l == other })
 		}
 	}
 	last := w.memory.looks[key]
@@ -90,13 +91,17 @@ func (w *pass) ask(what string, spec any, every time.Duration, see func(context.
 
 // trouble puts what stands against a trigger into the message.
 func (w *pass) trouble(trigger string, err error) {
-	if err == nil {
-		return
+	if err != nil {
+		w.say(fmt.Sprintf("triggers.%s: %s", trigger, err))
 	}
-	if w.report.Message != "" {
+}
+
+// say adds to the message.
+func (w *pass) say(text string) {
+	if w.report.Message != "" && text != "" {
 		w.report.Message += "; "
 	}
-	w.report.Message += fmt.Sprintf("triggers.%s: %s", trigger, err)
+	w.report.Message += text
 }
 
 // data is what the data trigger has seen.
