@@ -64,9 +64,15 @@ func (r *Models) wakeAll() {
 	}
 }
 
-// shared is the name by which a Model is shared among replicas: the Repository that it comes from,
-// so that the replica which works on it has the mirror; or its own, if it does not come from Git.
+// shared is the name by which an object is shared among replicas: the Repository that it comes from, or to
+// which its results go, so that the replica which works on it has the mirror; or its own, if it has to do
+// with none.
 func shared(ctx context.Context, c client.Reader, m client.Object) types.NamespacedName {
+	if r, is := m.(*v1alpha1.Retraining); is && r.Spec.Result != nil && r.Spec.Result.Propose != nil {
+		if ref := r.Spec.Result.Propose.RepositoryRef; ref != nil {
+			return ref.In(r.Namespace)
+		}
+	}
 	if o := overlayOf(ctx, c, m); o != nil {
 		return o.Follows()
 	}

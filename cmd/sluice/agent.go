@@ -284,7 +284,7 @@ func wire(ctx context.Context, mgr ctrl.Manager, f agentFlags, renders *render.P
 	}
 	git := &controller.Git{
 		Repositories: repositories, Author: gitrepo.Author{Name: "Sluice", Email: "sluice@" + v1alpha1.GroupVersion.Group},
-		Forges: forges, Read: models.Wake,
+		Forges: forges, Read: models.Wake, NoCrossNamespace: f.noCrossNamespace,
 	}
 	models.Promoter = &promotion.Promoter{
 		Cluster:     target,
