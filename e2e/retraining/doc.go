@@ -4,10 +4,18 @@
 // is done by a goroutine of the test, for which see trainer_test. What Argo, Trainer and the others would do is
 // done by package engines, and Kubeflow Pipelines is package kfp.
 //
-//	house_test      the set-up: a repository on the forge with a Model, its versions and a Retraining
+//	house_test      the set-up: a repository on the forge with a Model, its versions and Retrainings
 //	trainer_test    what the containers of Jobs do
 //	story_test      from a slot to a version that serves
+//	slots_test      what becomes of slots: the agent is down, a run goes on, the engine is away
+//	triggers_test   data, a metric, a commit
+//	engines_test    each engine, to success and to failure
+//	attempts_test   timeout, retries, cancel, history
+//	crash_test      the agent is killed at every step; two agents fight
+//	badinput_test   specs, results and engines that are not as they should be
+//	pipeline_test   a Pipeline comes to Kubeflow Pipelines
 //
-// All share one control plane, one forge, one object store and one agent (rig.Shared). Tests that end the agent
-// run by themselves, before all others; the others run side by side.
+// All but the last share one control plane, one forge, one object store and one agent (rig.Shared). Tests that end the
+// agent run by themselves, before all others; the others run side by side. What takes no clock, such as a year of
+// missed slots, is with the package that decides, agent/slot.
 package retraining

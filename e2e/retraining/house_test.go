@@ -266,9 +266,15 @@ func (h *house) list() {
 }
 
 // begin pushes the files, and has the agent follow the directory models. It returns when that is live.
-func (h *house) begin(edits ...func(*v1alpha1.RepositorySpec)) {
+func (h *house) begin() {
 	h.T.Helper()
-	h.list()
+	h.follow()
+	h.WaitReady("models")
+}
+
+// follow does the same, for what does not become live.
+func (h *house) follow() {
+	h.T.Helper()
 	h.push("begin")
 	o := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: "platform"}, Spec: v1alpha1.RepositorySpec{
 		URL: h.repo.URL, Ref: &v1alpha1.RepositoryRef{Branch: "main"}, Interval: metav1.Duration{Duration: time.Hour},
@@ -276,14 +282,10 @@ func (h *house) begin(edits ...func(*v1alpha1.RepositorySpec)) {
 		Receiver:     &v1alpha1.Receiver{SecretRef: meta.LocalObjectReference{Name: "hooks"}},
 		PullRequests: &v1alpha1.PullRequests{Provider: v1alpha1.Gitea, SecretRef: meta.LocalObjectReference{Name: "forge"}, Interval: &metav1.Duration{Duration: time.Hour}},
 	}}
-	for _, edit := range edits {
-		edit(&o.Spec)
-	}
 	h.Create(o)
 	_, err := h.repo.Hook(h.T.Context(), h.owner, forge.Hook{URL: "http://" + h.Hooks + "/hooks/" + h.Namespace + "/platform", Secret: rig.Canary})
 	h.must(err)
 	h.Overlay("models", "models", func(o *v1alpha1.Overlay) { o.Spec.TargetNamespace = h.Namespace })
-	h.WaitReady("models")
 }
 
 // push commits the files to main in the name of ann; the agent is told by a hook. It returns the commit.
@@ -373,6 +375,7 @@ func contains(text string, words ...string) bool {
 // ask asks for a run by hand.
 func (h *house) ask(name string) {
 	h.T.Helper()
+	h.Eventually(name+" is there", func() (bool, string) { return h.get(name).Name != "", fmt.Sprint(rig.Ready(h.GetOverlay("models"))) })
 	o := &v1alpha1.Retraining{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: name}}
 	h.Update(o, func() {
 		if o.Annotations == nil {
