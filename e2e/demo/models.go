@@ -32,7 +32,7 @@ const (
 	trainNow = "sluice retrain run churn -n churn --wait"
 	getRuns  = "sluice retrain runs churn -n churn"
 
-	mergeTrained = "git merge -q --no-edit $(git branch -r --no-merged --list 'origin/sluice/retrain/*') && git push -q"
+	mergeTrained = "git merge -q --no-edit $(git for-each-ref --sort=-committerdate --count=1 --format='%(refname)' refs/remotes/origin/sluice/retrain/) && git push -q"
 )
 
 // register writes the file of a version.
