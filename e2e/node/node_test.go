@@ -245,7 +245,7 @@ func (s *story) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for _, command := range []string{
-		"get pods,deployments,jobs,services,endpointslices,repositories,overlays,models,modelversions,promotions,configmaps -A -o wide",
+		"get pods,deployments,jobs,services,endpointslices,repositories,overlays,models,modelversions,promotions,retrainings,retrainingruns,configmaps -A -o wide",
 		"get events -A",
 		"logs -n " + system + " -l app.kubernetes.io/component=agent --tail=100",
 	} {
