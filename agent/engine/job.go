@@ -44,6 +44,6 @@ func begun(s *State, counts fields) {
 	}
 	s.Phase = v1alpha1.RunRunning
 	if active > 0 && counts.number("ready") == 0 {
-		s.Message = "none of its pods is ready: if it stays so, see whether they find a node and their image"
+		s.Message = "none of its pods is ready"
 	}
 }

@@ -158,7 +158,7 @@ func (p *page) retrained(o Proposal) {
 	}
 	p.printf("%s\n\n", named(o.Name, what))
 	p.held(o)
-	rows := [][]string{{"run", code(r.Run)}, {"slot", moment(r.Slot)}, {"trigger", prose(r.Trigger)}}
+	rows := [][]string{{"run", code(r.Run)}, {"slot", r.Slot.UTC().Format("2006-01-02 15:04:05 UTC")}, {"trigger", prose(r.Trigger)}}
 	if r.Took > 0 {
 		took := expression.Span(r.Took)
 		if r.Attempts > 1 {
