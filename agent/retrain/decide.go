@@ -174,7 +174,8 @@ func (w *pass) facts(ctx context.Context) (slot.Facts, error) {
 	if f.Definition, err = w.definition(ctx); err != nil {
 		return f, err
 	}
-	f.Retraining.Status.Data, f.Retraining.Status.Metric = w.data(), w.metric()
+	f.Retraining.Status.Data, f.DataAt = w.data()
+	f.Retraining.Status.Metric, f.MetricAt = w.metric()
 	f.Request = w.request()
 	return f, nil
 }

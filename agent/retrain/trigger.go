@@ -104,11 +104,11 @@ func (w *pass) say(text string) {
 	w.report.Message += text
 }
 
-// data is what the data trigger has seen.
-func (w *pass) data() *v1alpha1.DataSeen {
+// data is what the data trigger has seen, and when it looked last.
+func (w *pass) data() (*v1alpha1.DataSeen, time.Time) {
 	spec := w.retraining.Spec.Triggers.DeepCopy() // for who looks
 	if spec == nil || spec.Data == nil {
-		return nil
+		return nil, time.Time{}
 	}
 	before := w.retraining.Status.Data.DeepCopy()
 	last, err := w.ask("data", spec.Data, cmp.Or(spec.Data.Interval.Duration, dataInterval), func(ctx context.Context) (seen, error) {
@@ -130,16 +130,19 @@ func (w *pass) data() *v1alpha1.DataSeen {
 		if before != nil {
 			now.Used = before.Used
 		}
-		return &now
+		return &now, last.at
 	}
-	return before
+	if before != nil && last.at.IsZero() {
+		return before, before.Since.Time // by this agent it was not seen yet
+	}
+	return before, last.at
 }
 
-// metric is what the metric trigger has seen.
-func (w *pass) metric() *v1alpha1.MetricSeen {
+// metric is what the metric trigger has seen, and when it measured last.
+func (w *pass) metric() (*v1alpha1.MetricSeen, time.Time) {
 	spec := w.retraining.Spec.Triggers.DeepCopy()
 	if spec == nil || spec.Metric == nil {
-		return nil
+		return nil, time.Time{}
 	}
 	before := w.retraining.Status.Metric.DeepCopy()
 	m := w.model()
@@ -158,12 +161,12 @@ func (w *pass) metric() *v1alpha1.MetricSeen {
 	})
 	if err = cmp.Or(err, last.err); err != nil || last.at.IsZero() {
 		w.trouble("metric", err)
-		return before
+		return before, measured(before, last.at)
 	}
 	out, err := outside(last.seen.sample.Value, *spec.Metric)
 	if err != nil {
 		w.trouble("metric", err)
-		return before
+		return before, measured(before, time.Time{})
 	}
 	now := v1alpha1.MetricSeen{Value: last.seen.sample.Value}
 	if before != nil {
@@ -178,7 +181,15 @@ func (w *pass) metric() *v1alpha1.MetricSeen {
 	if before != nil && (before.Since == nil) == (now.Since == nil) {
 		now.Value = before.Value // a value that moves a little is not worth a write
 	}
-	return &now
+	return &now, last.at
+}
+
+// measured is when a metric was measured last: at least when it left its bounds.
+func measured(m *v1alpha1.MetricSeen, last time.Time) time.Time {
+	if last.IsZero() && m != nil && m.Since != nil {
+		return m.Since.Time
+	}
+	return last
 }
 
 // outside tells whether a value is out of the bounds of a trigger.

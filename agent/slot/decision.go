@@ -12,9 +12,11 @@ import (
 // Facts is everything that a decision depends on.
 type Facts struct {
 	Now time.Time
-	// Retraining as it is on record. Of its status, Data and Metric are what was seen just now, but
-	// for Used, which is on record.
+	// Retraining as it is on record. Of its status, Data and Metric are what was seen last, but for
+	// Used, which is on record.
 	Retraining v1alpha1.Retraining
+	// DataAt and MetricAt are when that was seen; zero for just now.
+	DataAt, MetricAt time.Time
 	// Runs of it. They are read after the Retraining: one that its status names and that is not
 	// among them was deleted.
 	Runs []v1alpha1.RetrainingRun

@@ -50,9 +50,10 @@
 //
 // Data fires when its fingerprint is another than the one used last, and has been for settle; a
 // metric when it has been out of its bounds for the time of the spec, once for each time that it
-// leaves them; a commit when the definition is another than the one used last. What is seen for the
-// first time fires nothing. All that is there is used by whatever run begins, so that data which a
-// scheduled run was started with does not start another. Triggers start a run every minimumInterval
+// leaves them; both only once somebody has looked after so long. A commit fires when the definition is
+// another than the one used last. What is seen for the first time fires nothing. All that is there is
+// used by whatever run begins, so that data which a scheduled run was started with does not start
+// another. Triggers start a run every minimumInterval
 // at most, one for all that have fired, and wait as long as they may not; requests by hand wait for
 // Forbid only.
 //

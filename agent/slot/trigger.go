@@ -175,24 +175,32 @@ func (d *deciding) fired() []firing {
 		fired = append(fired, firing{v1alpha1.TriggerCommit, now, d.Definition.Since, "the definition of the pipeline changed"})
 	}
 	if data := d.Status.Data; triggers.Data != nil && data != nil && data.Fingerprint != data.Used {
-		if d.lasted(data.Since.Time, cmp.Or(triggers.Data.Settle.Duration, defaultSettle)) {
-			fired = append(fired, firing{v1alpha1.TriggerData, data.Fingerprint, data.Since.Time, fmt.Sprintf("the data changed: %d objects, the last change seen at %s", data.Count, shown(data.Since.Time))})
+		if d.lasted(data.Since.Time, cmp.Or(triggers.Data.Settle.Duration, defaultSettle), d.DataAt) {
+			fired = append(fired, firing{v1alpha1.TriggerData, data.Fingerprint, data.Since.Time, fmt.Sprintf("the data changed: %s, the last change seen at %s", objects(data.Count), shown(data.Since.Time))})
 		}
 	}
 	if metric := d.Status.Metric; triggers.Metric != nil && metric != nil && metric.Since != nil && !metric.Since.Equal(metric.Used) {
-		if d.lasted(metric.Since.Time, cmp.Or(triggers.Metric.For.Duration, defaultFor)) {
+		if d.lasted(metric.Since.Time, cmp.Or(triggers.Metric.For.Duration, defaultFor), d.MetricAt) {
 			fired = append(fired, firing{v1alpha1.TriggerMetric, "", metric.Since.Time, fmt.Sprintf("the metric is %s, and out of its bounds since %s", metric.Value, shown(metric.Since.Time))})
 		}
 	}
 	return fired
 }
 
-// lasted tells whether something has lasted, or when it will have.
-func (d *deciding) lasted(since time.Time, long time.Duration) bool {
+func objects(count int64) string {
+	if count == 1 {
+		return "1 object"
+	}
+	return fmt.Sprintf("%d objects", count)
+}
+
+// lasted tells whether something has been seen to last, or when it will have. What was not looked at since may
+// have changed: whoever looks decides again.
+func (d *deciding) lasted(since time.Time, long time.Duration, seen time.Time) bool {
 	until := since.Add(long)
 	if until.After(d.Now) {
 		d.again(until)
 		return false
 	}
-	return true
+	return seen.IsZero() || !until.After(seen)
 }

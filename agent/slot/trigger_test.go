@@ -62,12 +62,15 @@ func TestTriggers(t *testing.T) {
 
 		{"data changed, and has not settled", "04:04", nil, []func(*Facts){newData}, "nothing", "04:05", ""},
 		{"data changed, and has settled", "04:05", nil, []func(*Facts){newData}, "04:00 runs (Data)", "", ""},
+		{"data changed, and was not looked at since", "04:06", nil, []func(*Facts){newData, func(f *Facts) { f.DataAt = moment("04:04").Time }}, "nothing", "", ""},
+		{"data changed, and was looked at since", "04:06", nil, []func(*Facts){newData, func(f *Facts) { f.DataAt = moment("04:05").Time }}, "04:00 runs (Data)", "", ""},
 		{"data is looked at for the first time", "04:05", nil, []func(*Facts){newData, func(f *Facts) { f.Retraining.Status.Data.Used = "" }}, "nothing", "", ""},
 		{"data changed after a time that is to come", "03:59", nil, []func(*Facts){newData}, "nothing", "04:04", ""},
 		{"data changed, and nobody asks for it", "04:05", nil, []func(*Facts){newData, func(f *Facts) { f.Retraining.Spec.Triggers.Data = nil }}, "nothing", "", ""},
 
 		{"the metric is bad, and not for long", "04:09", nil, []func(*Facts){breach}, "nothing", "04:10", ""},
 		{"the metric is bad for long", "04:10", nil, []func(*Facts){breach}, "04:00 runs (Metric)", "", ""},
+		{"the metric was bad before anybody could not measure it", "04:30", nil, []func(*Facts){breach, func(f *Facts) { f.MetricAt = moment("04:09").Time }}, "nothing", "", ""},
 		{"the metric is still bad after the run", "09:00", []string{"04:00 Succeeded Metric"}, []func(*Facts){breach, func(f *Facts) { f.Retraining.Status.Metric.Used = new(moment("04:00")) }}, "nothing", "", ""},
 
 		{"the definition changed", "04:01", nil, []func(*Facts){commit}, "04:00 runs (Commit)", "", ""},
