@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/engine"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/agent/fill"
+	"github.com/sluice-dev/sluice/agent/task"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -35,8 +36,26 @@ type answer struct {
 	proposal v1alpha1.ProposalStatus
 }
 
-// callTime is how long a call may take.
-const callTime = 2 * time.Minute
+// callTime is how long a call may take. To read a result takes as long as the model is large, so it has more time,
+// as models that are registered have; and it keeps no engine waiting.
+const (
+	callTime = 2 * time.Minute
+	readTime = 6 * time.Hour
+)
+
+// tasks are the calls of a kind, and how long each may take.
+func (t *Trainer) tasks(what string) (*task.Tasks[call, answer], time.Duration) {
+	if what == "collect" {
+		return &t.reads, readTime
+	}
+	return &t.calls, callTime
+}
+
+// drop ends calls that nobody will ask for any more.
+func (t *Trainer) drop(such func(call) bool) {
+	t.calls.Forget(such)
+	t.reads.Forget(such)
+}
 
 // call returns the answer to a call, and has it made if there is none and its time has come. A call that failed
 // is made again after a pause, as long as somebody asks.
@@ -48,13 +67,14 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 		g.look(before.until)
 		return answer{}, nil, false
 	}
-	if !g.calls.Under(key) {
+	tasks, limit := g.tasks(what)
+	if !tasks.Under(key) {
 		before.stirrups = now
 		before.until = time.Time{}
 		g.memory.waits[key] = before
 	}
-	got, err, known = g.calls.Ask(key, func(ctx context.Context) (answer, error) {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
+	got, err, known = tasks.Ask(key, func(ctx context.Context) (answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		return do(ctx)
 	})
@@ -87,7 +107,8 @@ func (g going) failing(what string, number int32) time.Duration {
 
 // under tells whether a call for the last attempt is under way, or has an answer.
 func (g going) under(what string) bool {
-	return g.calls.Under(call{g.name, g.run.UID, g.last().Number, what})
+	tasks, _ := g.tasks(what)
+	return tasks.Under(call{g.name, g.run.UID, g.last().Number, what})
 }
 
 // again has a call made again after a while: soon where nobody tells of changes, and sooner while the run is

@@ -250,6 +250,17 @@ func TestCancelInEachPhase(t *testing.T) {
 	}
 }
 
+// What is in Git by the time at which a run is canceled is not denied.
+func TestCancelWhenItIsProposed(t *testing.T) {
+	live(t, func(t *testing.T, w *world, agent *Trainer) {
+		w.during = func() { w.cancel(first, v1alpha1.RunProposing) }
+		w.until([]*Trainer{agent}, ended(first))
+		if r := w.run(first); r.Status.Phase != v1alpha1.RunSucceeded || r.Status.Proposal == nil || r.Status.Canceling == "" || len(w.commits) != 1 {
+			t.Errorf("%s: %s, with %v in Git", r.Status.Phase, r.Status.Message, w.commits)
+		}
+	})
+}
+
 // A run is deleted by hand while it goes on. It is not run again, the next slot is, and nothing is remembered of it.
 func TestDeletedByHand(t *testing.T) {
 	live(t, func(t *testing.T, w *world, agent *Trainer) {

@@ -36,7 +36,7 @@ func (w *pass) advance(ctx context.Context, n int) error {
 		if written.Status.Phase.Ended() {
 			w.look(w.now) // it is counted, and what waited for it is decided upon
 			maps.DeleteFunc(w.memory.waits, func(c call, _ wait) bool { return c.run == written.UID })
-			w.calls.Forget(func(c call) bool { return c.run == written.UID })
+			w.drop(func(c call) bool { return c.run == written.UID })
 		}
 		if same || written.Status.Phase.Ended() {
 			break

@@ -50,6 +50,7 @@ type Trainer struct {
 
 	once  sync.Once
 	calls task.Tasks[call, answer]
+	reads task.Tasks[call, answer] // of results
 	looks task.Tasks[look, seen]
 
 	mu     sync.Mutex
@@ -112,15 +113,18 @@ func OwnerOf(r *v1alpha1.Retraining) agent.Owner {
 	return agent.Owner{Kind: agent.RetrainingOwner, Namespace: r.Namespace, Name: r.Name}
 }
 
-// How many calls, and looks of triggers, are made at once. A call waits for an engine most of the time.
+// How many calls, reads of results, and looks of triggers are made at once. A call waits for an engine most of the
+// time.
 const (
 	callsAtOnce = 64
+	readsAtOnce = 16
 	looksAtOnce = 8
 )
 
 func (t *Trainer) remembered(name types.NamespacedName) *memory {
 	t.once.Do(func() {
 		t.calls.Parallel, t.calls.Done = callsAtOnce, func(c call) { t.Wake(c.retraining) }
+		t.reads.Parallel, t.reads.Done = readsAtOnce, func(c call) { t.Wake(c.retraining) }
 		t.looks.Parallel, t.looks.Done = looksAtOnce, func(l look) { t.Wake(l.retraining) }
 	})
 	t.mu.Lock()
@@ -156,7 +160,7 @@ func (t *Trainer) Forget(name types.NamespacedName) {
 	m := t.memory[name]
 	delete(t.memory, name)
 	t.mu.Unlock()
-	t.calls.Forget(func(c call) bool { return c.retraining == name })
+	t.drop(func(c call) bool { return c.retraining == name })
 	t.looks.Forget(func(l look) bool { return l.retraining == name })
 	t.Runs.Forget(name)
 	if m != nil && m.session != nil {
@@ -245,7 +249,7 @@ func (w *pass) tidy() {
 	before := len(w.memory.waits)
 	maps.DeleteFunc(w.memory.waits, func(c call, _ wait) bool { return !there[c.run] })
 	if len(w.memory.waits) < before {
-		w.calls.Forget(func(c call) bool { return c.retraining == w.name && !there[c.run] })
+		w.drop(func(c call) bool { return c.retraining == w.name && !there[c.run] })
 	}
 }
 
