@@ -113,7 +113,7 @@ func TestBadResults(t *testing.T) {
 		"no-uri":        {func(training) string { return `{"metrics": {"auc": 0.9}}` }, "it has no uri"},
 		"misspelt":      {func(t training) string { return `{"uri": "` + uri(t, "model.bin") + `", "metric": {"auc": 0.9}}` }, "it has a field metric"},
 		"version":       {func(t training) string { return `{"version": "../../main", "uri": "` + uri(t, "model.bin") + `"}` }, "version"},
-		"another-store": {func(training) string { return `{"uri": "file:///etc/passwd"}` }, "uri"},
+		"another-store": {func(training) string { return `{"uri": "file:///etc/passwd"}` }, "this is no kind of storage that is known"},
 		"huge":          {func(training) string { return "" }, "result.json"}, // what counts is elsewhere
 		"none":          {nil, "result.json"},
 	}
@@ -193,6 +193,7 @@ func TestKubeflowPipelinesMisbehaves(t *testing.T) {
 		"lost":       {kfp.Only("POST", "/runs", kfp.First(1, kfp.Lost())), piped, v1alpha1.RunSucceeded, nil},
 		"stuck":      {kfp.Only("POST", "/runs", kfp.First(1, kfp.Stuck())), piped, v1alpha1.RunSucceeded, nil},
 		"parameters": {nil, strings.Replace(piped, "data:", "colour: red, rows:", 1), v1alpha1.RunFailed, []string{"colour"}},
+		"type":       {nil, "run: {kfp: {pipeline: fraud-train, values: {data: [1]}}}\n", v1alpha1.RunFailed, []string{"data has to be"}},
 		"unknown":    {nil, strings.Replace(piped, "fraud-train", "nothing", 1), v1alpha1.RunFailed, []string{"nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {

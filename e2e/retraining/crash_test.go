@@ -62,6 +62,16 @@ func (h *house) watchJobs() *everMade {
 	return e
 }
 
+// count is how many Jobs there have been.
+func (e *everMade) count() (count int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, uids := range e.uids {
+		count += len(uids)
+	}
+	return count
+}
+
 // once fails the test unless each attempt of the runs, and nothing else, has had one Job.
 func (e *everMade) once(t *testing.T, runs []v1alpha1.RetrainingRun) {
 	t.Helper()
@@ -126,23 +136,44 @@ func TestKilledAtEveryStep(t *testing.T) {
 	h.ask("job")
 	h.ask("kfp")
 	known, _ := h.steps()
-	kills := map[string]int{}
-	for deadline := time.Now().Add(2 * rig.Patience); !over(); time.Sleep(5 * time.Millisecond) {
+	// A run that has begun and is not on record yet is what matters most: that is looked at before all else.
+	begun := func() int { return made.count() + s.Count("POST", "/apis/v2beta1/runs") }
+	kills, had := map[string]int{}, begun()
+	kill := func(after string) {
+		// Something has followed from it, or not. A forge takes long for what it does, and gets ever more time.
+		if n := kills[after]; n%2 == 1 {
+			time.Sleep(time.Duration(random.IntN(500*(n+1)/2)) * time.Millisecond)
+		}
+		h.KillAgent()
+		kills[after]++
+		known, _ = h.steps() // with what it did until then
+		had = begun()
+		h.StartAgent("--allow-loopback-checks")
+	}
+	deadline := time.Now().Add(2 * rig.Patience)
+	for still := time.Now(); ; time.Sleep(time.Millisecond) {
+		now, last := known, ""
+		if begun() == had {
+			now, last = h.steps()
+		}
+		switch {
+		case begun() != had:
+			kill("a run began")
+			still = time.Now()
+		case now != known:
+			what, _, _ := strings.Cut(last, " "+h.Namespace)
+			kill(what)
+			still = time.Now()
+		case time.Since(still) < 300*time.Millisecond: // it is at work
+			continue
+		}
+		if over() {
+			break
+		}
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not come to its end: %s", h.standing())
 		}
-		now, last := h.steps()
-		if now == known {
-			continue
-		}
-		what, _, _ := strings.Cut(last, " "+h.Namespace)
-		if kills[what]%2 == 1 { // something has followed from it, or not
-			time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
-		}
-		h.KillAgent()
-		kills[what]++
-		known, _ = h.steps() // with what it did until then
-		h.StartAgent("--allow-loopback-checks")
+		still = time.Now()
 	}
 	t.Logf("killed after %v", kills)
 	runs := []v1alpha1.RetrainingRun{h.ends("job", v1alpha1.RunSucceeded)}
