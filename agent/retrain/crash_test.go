@@ -170,7 +170,7 @@ func (w *world) trip(what string) error {
 
 // Reach is when the engine is not away.
 func (w *world) Reach(context.Context, engine.Run) error {
-	if w.now.Before(w.away) {
+	if !w.away.IsZero() && w.now.Before(w.away) {
 		return &engine.Error{Kind: engine.Temporary, Message: "the engine does not answer: it is tried again"}
 	}
 	return w.trip("reach")
@@ -321,6 +321,7 @@ func (w *world) until(trainers []*Trainer, done func(v1alpha1.Retraining, []v1al
 			continue
 		}
 		if done(w.retraining(), w.records()) {
+			w.settle()
 			return
 		}
 		if !w.settle() && report.Again.After(w.now) {
