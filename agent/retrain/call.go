@@ -119,7 +119,11 @@ func (g going) again(what string, a attempt) {
 		pause = 5 * time.Minute
 	}
 	key := call{g.name, g.run.UID, a.number, what}
-	g.memory.waits[key] = wait{until: g.now.Add(pause), stirrups: g.memory.waits[key].stirrups}
+	read := g.memory.waits[key].stirrups
+	g.memory.waits[key] = wait{until: g.now.Add(pause), stirrups: read}
+	if g.memory.stirred() != read { // what was told of meanwhile may be newer than the answer
+		pause = 0
+	}
 	g.look(g.now.Add(pause))
 }
 

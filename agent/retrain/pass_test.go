@@ -366,6 +366,41 @@ func TestEnginePanics(t *testing.T) {
 	})
 }
 
+// stirring is an engine of whose runs something changes just after it was read.
+type stirring struct {
+	*world
+	stir func()
+}
+
+func (s stirring) State(ctx context.Context, run engine.Run) (engine.State, error) {
+	defer s.stir()
+	return s.world.State(ctx, run)
+}
+
+// A change that comes after an engine has read a run, and before its answer is heard, is looked at at once.
+func TestChangedWhileItWasRead(t *testing.T) {
+	live(t, func(t *testing.T, w *world, agent *Trainer) {
+		changes := false
+		agent.Pipelines = func(cluster.Account) engine.Engine {
+			return stirring{w, func() {
+				if changes {
+					agent.Stirred(types.NamespacedName{Namespace: "ml", Name: "fraud"})
+				}
+				changes = false
+			}}
+		}
+		w.slow[first+"-1"] = true
+		w.until([]*Trainer{agent}, in(first, v1alpha1.RunRunning))
+		w.rests(agent)
+		w.now, changes = w.now.Add(time.Minute), true
+		w.pass(agent)
+		w.settle()
+		if again := w.pass(agent).Again; changes || again.After(w.now) {
+			t.Errorf("it is read again in %s", again.Sub(w.now))
+		}
+	})
+}
+
 // While it is suspended nothing begins, also what was decided upon; what is asked for by hand is recorded.
 func TestSuspended(t *testing.T) {
 	live(t, func(t *testing.T, w *world, agent *Trainer) {
