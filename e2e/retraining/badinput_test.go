@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -210,7 +211,7 @@ func TestKubeflowPipelinesMisbehaves(t *testing.T) {
 				t.Errorf("it is %s: %s", r.Status.Phase, r.Status.Message)
 			}
 			for _, a := range r.Status.Attempts {
-				if made := s.Counting(a.Name); len(made) > 1 {
+				if made := s.Counting(pipelines.RunName(a.Name, r.UID)); len(made) > 1 {
 					t.Errorf("%s was run as %q", a.Name, made)
 				}
 			}
@@ -233,7 +234,7 @@ func TestKubeflowPipelinesKnowsNobody(t *testing.T) {
 	})
 	s.Misbehave(nil)
 	r := h.ends("fraud", v1alpha1.RunSucceeded)
-	if made := s.Made(r.Status.Attempts[0].Name); len(made) != 1 {
+	if made := s.Made(pipelines.RunName(r.Status.Attempts[0].Name, r.UID)); len(made) != 1 {
 		t.Errorf("it was run as %q", made)
 	}
 }
@@ -257,7 +258,7 @@ func TestForgottenRun(t *testing.T) {
 	}
 	s.Run(r.Status.Attempts[1].ID).Succeed()
 	h.ends("fraud", v1alpha1.RunSucceeded)
-	if made := s.Made(r.Status.Attempts[0].Name); len(made) != 0 {
+	if made := s.Made(pipelines.RunName(r.Status.Attempts[0].Name, r.UID)); len(made) != 0 {
 		t.Errorf("what was forgotten was run again: %q", made)
 	}
 }

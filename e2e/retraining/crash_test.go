@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
 	"github.com/sluice-dev/sluice/e2e/rig"
 	batchv1 "k8s.io/api/batch/v1"
@@ -177,7 +178,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 	runs := []v1alpha1.RetrainingRun{h.ends("job", v1alpha1.RunSucceeded)}
 	made.once(t, runs)
 	r := h.ends("kfp", v1alpha1.RunSucceeded)
-	if ids := s.Counting(r.Status.Attempts[0].Name); len(r.Status.Attempts) != 1 || len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
+	if ids := s.Counting(pipelines.RunName(r.Status.Attempts[0].Name, r.UID)); len(r.Status.Attempts) != 1 || len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
 		t.Errorf("the pipeline was run as %q, of the attempts %+v", ids, r.Status.Attempts)
 	}
 	h.onePull(runs[0], "v8")
@@ -248,7 +249,7 @@ func TestTwoAgentsFight(t *testing.T) {
 		}
 		for _, r := range begun(runs) {
 			for _, a := range r.Status.Attempts {
-				if ids := s.Counting(a.Name); !slices.Equal(ids, []string{a.ID}) {
+				if ids := s.Counting(pipelines.RunName(a.Name, r.UID)); !slices.Equal(ids, []string{a.ID}) {
 					t.Errorf("the attempt %s, known as %q, was run as %q", a.Name, a.ID, ids)
 				}
 			}

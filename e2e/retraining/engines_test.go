@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -255,7 +256,7 @@ func (h *house) started(s *kfp.Server, name string) v1alpha1.RetrainingRun {
 	r := h.run(name, "is known to Kubeflow Pipelines", func(r v1alpha1.RetrainingRun) bool {
 		return len(r.Status.Attempts) == 1 && r.Status.Attempts[0].ID != ""
 	})
-	if ids := s.Made(r.Status.Attempts[0].Name); len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
+	if ids := s.Made(pipelines.RunName(r.Status.Attempts[0].Name, r.UID)); len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
 		h.T.Fatalf("the runs of the name %s are %q", r.Status.Attempts[0].Name, ids)
 	}
 	s.Run(r.Status.Attempts[0].ID).Go()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,10 +202,10 @@ func (d *delivery) runs(name string) {
 	run := pipelines.Resolved(v1alpha1.KFPRun{Pipeline: "fraud-train"}, p, "fraud")
 	run.Version, _, _ = pipelines.Pinned(*p)
 	id, err := d.engine().Start(context.Background(), engine.Run{
-		Namespace: "fraud", Record: name, Retraining: "fraud", Name: name, Parameters: map[string]string{"data": "s3://data/"},
+		Namespace: "fraud", Record: name, UID: "uid-1", Retraining: "fraud", Name: name, Parameters: map[string]string{"data": "s3://data/"},
 		Template: v1alpha1.RunTemplate{KFP: &run},
 	})
-	if err != nil || len(d.kfp.Counting(name)) != 1 || d.kfp.Counting(name)[0] != id {
+	if counts := d.kfp.Counting(pipelines.RunName(name, "uid-1")); err != nil || !slices.Equal(counts, []string{id}) {
 		d.T.Errorf("the run %s: %q, %v", name, id, err)
 	}
 }

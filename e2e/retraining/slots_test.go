@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -337,7 +338,7 @@ func TestKubeflowPipelinesIsAwayOverTwoSlots(t *testing.T) {
 	if got := slotsOf(runs, first); !slices.Equal(got, []int{8}) || runs[0].Status.Phase != v1alpha1.RunSucceeded {
 		t.Errorf("the slots %v were run: %s", got, h.standing())
 	}
-	if ids := s.Made(runs[0].Status.Attempts[0].Name); len(ids) != 1 {
+	if ids := s.Made(pipelines.RunName(runs[0].Status.Attempts[0].Name, runs[0].UID)); len(ids) != 1 {
 		t.Errorf("there are the runs %q", ids)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/engine"
 	"github.com/sluice-dev/sluice/agent/engine/kfp"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Engine is the engine of Kubeflow Pipelines, in the name of one account. Templates have to be as Resolved
@@ -97,6 +98,12 @@ func (e Engine) each(ctx context.Context, run engine.Run, do func(*kfp.Client, c
 	return sorted(request, do(client, ctx, run.ID))
 }
 
+// RunName is the name that an attempt at a RetrainingRun has in Kubeflow Pipelines. One for a single user knows no
+// namespaces, and may be that of several clusters: so it takes more than the attempt's own to tell it from another's.
+func RunName(attempt string, record types.UID) string {
+	return attempt + "-" + string(record)[:min(len(record), 8)]
+}
+
 // request is what a run asks of which server.
 func (e Engine) request(run engine.Run) (*kfp.Client, kfp.Request, error) {
 	t := run.Template.KFP
@@ -108,7 +115,7 @@ func (e Engine) request(run engine.Run) (*kfp.Client, kfp.Request, error) {
 			"spec.run.kfp.namespace: a run is in the namespace of its Retraining, %s: leave it out, or make the Retraining in %s", run.Namespace, t.Namespace)}
 	}
 	return e.Servers.As(e.Account, t.Address), kfp.Request{
-		Name: run.Name, Namespace: run.Namespace, Run: *t, Parameters: run.Parameters,
+		Name: RunName(run.Name, run.UID), Namespace: run.Namespace, Run: *t, Parameters: run.Parameters,
 		Description: fmt.Sprintf("RetrainingRun %s of the Retraining %s/%s", run.Record, run.Namespace, run.Retraining),
 	}, nil
 }

@@ -146,7 +146,7 @@ func TestTheWayOfARun(t *testing.T) {
 		t.Errorf("reach: %v", err)
 	}
 	run = w.started(t, "a-1")
-	if id, err := w.engine.Start(t.Context(), run); err != nil || id != run.ID || len(w.Made("a-1")) != 1 {
+	if id, err := w.engine.Start(t.Context(), run); err != nil || id != run.ID || len(w.Made(RunName("a-1", "uid-1"))) != 1 {
 		t.Errorf("again: %s, %v", id, err)
 	}
 	w.Run(run.ID).Go()
@@ -177,7 +177,7 @@ func TestTheWayOfARun(t *testing.T) {
 		t.Errorf("it is %+v", s)
 	}
 	for range 2 {
-		if err := w.engine.Delete(t.Context(), run); err != nil || len(w.Made("a-1")) != 0 {
+		if err := w.engine.Delete(t.Context(), run); err != nil || len(w.Made(RunName("a-1", "uid-1"))) != 0 {
 			t.Errorf("deleted: %v", err)
 		}
 	}
@@ -188,11 +188,11 @@ func TestWithoutAnID(t *testing.T) {
 	w := newWorld(t)
 	run := w.started(t, "a-1")
 	run.ID = ""
-	if err := w.engine.Cancel(t.Context(), run); err != nil || len(w.Counting("a-1")) != 0 {
-		t.Errorf("%v, and %v goes on", err, w.Counting("a-1"))
+	if err := w.engine.Cancel(t.Context(), run); err != nil || len(w.Counting(RunName("a-1", "uid-1"))) != 0 {
+		t.Errorf("%v, and %v goes on", err, w.Counting(RunName("a-1", "uid-1")))
 	}
-	if err := w.engine.Delete(t.Context(), run); err != nil || len(w.Made("a-1")) != 0 {
-		t.Errorf("%v, and %v is there", err, w.Made("a-1"))
+	if err := w.engine.Delete(t.Context(), run); err != nil || len(w.Made(RunName("a-1", "uid-1"))) != 0 {
+		t.Errorf("%v, and %v is there", err, w.Made(RunName("a-1", "uid-1")))
 	}
 	none := w.run("none")
 	if err := w.engine.Cancel(t.Context(), none); err != nil {
@@ -210,22 +210,57 @@ func TestTwoOfAName(t *testing.T) {
 	run := w.started(t, "a-1")
 	copied := w.Copy(run.ID)
 	s := w.state(t, run)
-	if !strings.Contains(s.Message, "it was made 2 times") || len(w.Counting("a-1")) != 1 {
-		t.Errorf("%+v, and %v count", s, w.Counting("a-1"))
+	if !strings.Contains(s.Message, "it was made 2 times") || len(w.Counting(RunName("a-1", "uid-1"))) != 1 {
+		t.Errorf("%+v, and %v count", s, w.Counting(RunName("a-1", "uid-1")))
 	}
-	counts := w.Counting("a-1")[0]
+	counts := w.Counting(RunName("a-1", "uid-1"))[0]
 	for _, id := range []string{run.ID, copied.ID()} {
 		run.ID = id
 		if err := w.engine.Cancel(t.Context(), run); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := w.Counting("a-1"); len(got) != 0 {
+	if got := w.Counting(RunName("a-1", "uid-1")); len(got) != 0 {
 		t.Errorf("%v goes on, and %s counted", got, counts)
 	}
 	run.ID = copied.ID()
-	if err := w.engine.Delete(t.Context(), run); err != nil || slices.Contains(w.Made("a-1"), counts) {
-		t.Errorf("%v, and %v are there", err, w.Made("a-1"))
+	if err := w.engine.Delete(t.Context(), run); err != nil || slices.Contains(w.Made(RunName("a-1", "uid-1")), counts) {
+		t.Errorf("%v, and %v are there", err, w.Made(RunName("a-1", "uid-1")))
+	}
+}
+
+// A server for a single user knows no namespaces: what is of one is never taken, stopped or deleted for another.
+func TestTheSameNameElsewhere(t *testing.T) {
+	s, err := server.Start(server.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	w := newWorld(t)
+	w.Server = s
+	p, err := kfp.ReadPackage([]byte(compiled))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.version, err = w.engine.Servers.As(trainer, s.URL).Deliver(t.Context(), "", "fraud-train", p); err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := w.started(t, "a-1"), w.run("a-1")
+	theirs.Namespace, theirs.UID = "shop", "0f9c1e52-7d0b-4c5b-9a35-6c1a4b8f2d11"
+	if theirs.ID, err = w.engine.Start(t.Context(), theirs); err != nil || theirs.ID == ours.ID {
+		t.Fatalf("it is %q for both, %v", theirs.ID, err)
+	}
+	theirs.ID = ""
+	for _, do := range []func(context.Context, engine.Run) error{w.engine.Cancel, w.engine.Delete} {
+		if err := do(t.Context(), theirs); err != nil {
+			t.Error(err)
+		}
+	}
+	if s := w.state(t, ours); s.Phase.Ended() || s.Message != "" {
+		t.Errorf("it is %+v", s)
+	}
+	if got := RunName("fraud-20261125-0300-1", theirs.UID); got != "fraud-20261125-0300-1-0f9c1e52" {
+		t.Errorf("its name is %s", got)
 	}
 }
 
@@ -244,7 +279,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	group.Wait()
 	run := w.started(t, "a-1")
-	if counts := w.Counting("a-1"); len(counts) != 1 || counts[0] != run.ID {
+	if counts := w.Counting(RunName("a-1", "uid-1")); len(counts) != 1 || counts[0] != run.ID {
 		t.Errorf("%v count, and %s is what is on record", counts, run.ID)
 	}
 }
@@ -283,7 +318,7 @@ func TestFaultsWhileItIsStarted(t *testing.T) {
 			}
 			w.Misbehave(nil)
 			run = w.started(t, "a-1")
-			if made := w.Made("a-1"); len(made) != 1 || made[0] != run.ID {
+			if made := w.Made(RunName("a-1", "uid-1")); len(made) != 1 || made[0] != run.ID {
 				t.Errorf("%v were made", made)
 			}
 		})
@@ -301,7 +336,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 	w.Misbehave(nil)
 	w.started(t, "a-1")
-	if made := w.Made("a-1"); len(made) != 1 {
+	if made := w.Made(RunName("a-1", "uid-1")); len(made) != 1 {
 		t.Errorf("%v were made", made)
 	}
 }
@@ -355,7 +390,7 @@ func TestWhatIsWrongWithARun(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if made := w.Made("a-1"); len(made) != 0 {
+	if made := w.Made(RunName("a-1", "uid-1")); len(made) != 0 {
 		t.Errorf("%v were made", made)
 	}
 }
