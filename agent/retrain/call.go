@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -85,7 +86,7 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 			before.since = g.now
 		}
 		before.failures++
-		before.until = g.now.Add(callBackoff(before.failures))
+		before.until = g.now.Add(callBackoff(what, before.failures))
 		g.memory.waits[key] = before
 		g.look(before.until)
 	default:
@@ -94,9 +95,13 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 	return got, err, known
 }
 
-// callBackoff doubles from a second to a minute.
-func callBackoff(failures int) time.Duration {
-	return min(time.Second<<min(failures-1, 6), time.Minute)
+// callBackoff doubles from a second to a minute; where it takes renders, to ten.
+func callBackoff(what string, failures int) time.Duration {
+	longest := time.Minute
+	if what == "propose" {
+		longest = 10 * time.Minute
+	}
+	return min(time.Second<<min(failures-1, 10), longest)
 }
 
 // failing is for how long a call has failed again and again. It is counted from what this agent has seen, and not
@@ -127,13 +132,15 @@ func (g going) again(what string, a attempt) {
 	g.look(g.now.Add(pause))
 }
 
-// temporary tells whether the same call may go well later.
+// temporary tells whether the same call may go well later. To the library a connection that is refused now, and a
+// disk that is full, are so for ever.
 func temporary(err error) bool {
 	if t, is := errors.AsType[interface {
 		error
 		Temporary() bool
 	}](err); is {
-		return t.Temporary()
+		_, ofSystem := any(t).(net.Error)
+		return ofSystem || t.Temporary()
 	}
 	return engine.KindOf(err) == engine.Temporary
 }

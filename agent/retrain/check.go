@@ -2,7 +2,9 @@ package retrain
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/artifact"
@@ -41,6 +43,9 @@ func Check(r *v1alpha1.Retraining) error {
 func checkResult(spec v1alpha1.ResultSpec) error {
 	if _, err := documentOf(spec); err != nil {
 		return fmt.Errorf("spec.result: %w", err)
+	}
+	if p := spec.Propose; p != nil && strings.Contains(p.Stage+p.Branch, "{{") {
+		return errors.New("spec.result.propose: stage and branch are no templates: write their names")
 	}
 	if spec.OnlyIfBetter != "" {
 		if err := gate.Validate(v1alpha1.Gate{Name: "only-if-better", CEL: spec.OnlyIfBetter}); err != nil {

@@ -24,8 +24,10 @@ const (
 	// grace is for how long a result may be missing: what a store lists, or a ConfigMap, may come a moment
 	// after its run has ended.
 	grace = 30 * time.Second
-	// collectTime is for how long a result is tried to be read, or to be brought to Git, while something does
-	// not answer.
+	// proposeTime is for how long a result is tried to be brought to Git: the training is paid for, and who
+	// looks after Git may be back on Monday.
+	proposeTime = 3 * 24 * time.Hour
+	// collectTime is for how long a result is tried to be read while something does not answer.
 	collectTime = time.Hour
 )
 
@@ -227,8 +229,8 @@ func (g going) propose(ctx context.Context) {
 	case err == nil:
 		g.status.Proposal = &got.proposal
 		g.end(v1alpha1.RunSucceeded, "%s is %s", made.Version, got.proposal.Message)
-	case !temporary(err) || g.failing("propose", last.Number) > collectTime:
-		g.end(v1alpha1.RunFailed, "it succeeded, and %s cannot be proposed: %s", made.Version, err)
+	case !temporary(err) || g.failing("propose", last.Number) > proposeTime:
+		g.end(v1alpha1.RunFailed, "it succeeded, and %s cannot be proposed: %s; what it has made is in status.result.modelVersion, to be committed by hand", made.Version, err)
 	default:
 		g.at(v1alpha1.RunProposing, "%s cannot be proposed yet: %s", made.Version, err)
 	}
@@ -237,6 +239,9 @@ func (g going) propose(ctx context.Context) {
 // proposal is what is to be proposed, as copies for who does it.
 func (g going) proposal() (v1alpha1.ModelVersion, *v1alpha1.RetrainingRun, *v1alpha1.Retraining) {
 	run := g.run.DeepCopy()
+	if spec, err := filled(*run.Spec.Result, valuesOf(run, g.last().Number)); err == nil { // as it could be when it was read
+		run.Spec.Result = &spec
+	}
 	return result.ModelVersionOf(g.name.Namespace, *run.Status.Result.ModelVersion), run, g.retraining.DeepCopy()
 }
 

@@ -3,17 +3,22 @@ package retrain
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/engine"
+	"github.com/sluice-dev/sluice/agent/result"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -170,16 +175,19 @@ func TestDownAfterTheEnd(t *testing.T) {
 
 // What does not go well for an hour is given up.
 func TestGivenUp(t *testing.T) {
-	for what, says := range map[string]string{"collect": "cannot be used", "propose": "cannot be proposed"} {
+	for what, given := range map[string]struct {
+		says string
+		time time.Duration
+	}{"collect": {"cannot be used", collectTime}, "propose": {"in status.result.modelVersion, to be committed by hand", proposeTime}} {
 		t.Run(what, func(t *testing.T) {
 			live(t, func(t *testing.T, w *world, agent *Trainer) {
 				w.refuses[what] = &engine.Error{Kind: engine.Temporary, Message: "the store is away"}
 				w.until([]*Trainer{agent}, ended(first))
 				r := w.run(first)
-				if r.Status.Phase != v1alpha1.RunFailed || !strings.Contains(r.Status.Message, says) || !strings.Contains(r.Status.Message, "the store is away") {
+				if r.Status.Phase != v1alpha1.RunFailed || !strings.Contains(r.Status.Message, given.says) || !strings.Contains(r.Status.Message, "the store is away") {
 					t.Errorf("%s: %s", r.Status.Phase, r.Status.Message)
 				}
-				if took := r.Status.EndedAt.Sub(r.Status.StartedAt.Time); took < collectTime || took > 2*collectTime {
+				if took := r.Status.EndedAt.Sub(r.Status.StartedAt.Time); took < given.time || took > 2*given.time {
 					t.Errorf("it took %s", took)
 				}
 			})
@@ -483,6 +491,53 @@ func TestNameIsTakenAgain(t *testing.T) {
 	})
 }
 
+// placing is Git that keeps where results are to go.
+type placing struct {
+	*world
+	paths []string
+}
+
+func (p *placing) ProposeResult(ctx context.Context, r *v1alpha1.Retraining, run *v1alpha1.RetrainingRun, version v1alpha1.ModelVersion, evidence []string) (v1alpha1.ProposalStatus, error) {
+	p.paths = append(p.paths, run.Spec.Result.Propose.Path)
+	return p.world.ProposeResult(ctx, r, run, version, evidence)
+}
+
+// Where a result goes is a template as all else is.
+func TestPathIsFilled(t *testing.T) {
+	live(t, func(t *testing.T, w *world, agent *Trainer) {
+		git := &placing{world: w}
+		agent.Git = git
+		w.until([]*Trainer{agent}, ended(first))
+		if !slices.Equal(git.paths, []string{"models/fraud/2026"}) {
+			t.Errorf("it went to %q", git.paths)
+		}
+	}, func(s *v1alpha1.RetrainingSpec) {
+		s.Result.Propose.Path = `models/{{ .Model }}/{{ .Slot.Format "2006" }}`
+	})
+}
+
+// What a library calls final is not: the server may be back in a moment.
+func TestTemporary(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&url.Error{Op: "Get", URL: "https://10.0.0.1", Err: syscall.ECONNREFUSED}, true},
+		{fmt.Errorf("the mirror cannot be written: %w", syscall.ENOSPC), true},
+		{errors.New("the Repository has not been fetched yet"), true},
+		{context.DeadlineExceeded, true},
+		{&engine.Error{Kind: engine.Temporary}, true},
+		{&engine.Error{Kind: engine.Permanent}, false},
+		{&engine.Error{Kind: engine.Forgotten}, false},
+		{&result.Error{Message: "it is no JSON", Err: syscall.ECONNREFUSED}, false},
+		{&artifact.Error{Kind: artifact.Unavailable}, true},
+	} {
+		if temporary(c.err) != c.want {
+			t.Errorf("%v is temporary: %t", c.err, !c.want)
+		}
+	}
+}
+
 // A record that was kept for long is removed with what its engine has, and not before that is gone.
 func TestPrunedWithItsEngine(t *testing.T) {
 	live(t, func(t *testing.T, w *world, agent *Trainer) {
@@ -511,6 +566,7 @@ func TestCheck(t *testing.T) {
 		{"a template of the run", func(s *v1alpha1.RetrainingSpec) { s.Run.Parameters["day"] = "{{ .Slott }}" }, "spec.run: "},
 		{"a template of the result", func(s *v1alpha1.RetrainingSpec) { s.Result.Version = "{{ range }}" }, "spec.result: "},
 		{"an expression", func(s *v1alpha1.RetrainingSpec) { s.Result.OnlyIfBetter = "candidate >" }, "spec.result.onlyIfBetter: "},
+		{"a stage that is a template", func(s *v1alpha1.RetrainingSpec) { s.Result.Propose.Stage = "{{ .Model }}" }, "stage and branch are no templates"},
 		{"a prefix", func(s *v1alpha1.RetrainingSpec) {
 			s.Triggers = &v1alpha1.RetrainingTriggers{Data: &v1alpha1.DataTrigger{URI: "ftp://data"}}
 		}, "spec.triggers.data: "},

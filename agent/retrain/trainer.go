@@ -200,7 +200,7 @@ func (t *Trainer) Pass(ctx context.Context, r *v1alpha1.Retraining, now time.Tim
 	if w.report.Failed == nil {
 		return w.report
 	}
-	pause := callBackoff(max(w.memory.failed-mostRereads, 1))
+	pause := callBackoff("pass", max(w.memory.failed-mostRereads, 1))
 	if old := errors.Is(w.report.Failed, errOld) || apierrors.IsConflict(w.report.Failed); old && w.report.Brief {
 		pause = rereadPass // others have written: what they wrote is about to be seen
 	}
