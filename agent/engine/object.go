@@ -18,6 +18,9 @@ func object(t v1alpha1.ObjectRun) (form, error) {
 	if version.Group == "" && t.Kind == "Secret" {
 		return form{}, permanentf("spec.run.object: a Secret runs nothing, and its values would be shown as outputs: take another kind")
 	}
+	if version.Group == v1alpha1.GroupVersion.Group {
+		return form{}, permanentf("spec.run.object: a record of Sluice runs nothing: %.63s.%s: take another kind", t.Kind, version.Group)
+	}
 	read, err := compile(t)
 	if err != nil {
 		return form{}, err

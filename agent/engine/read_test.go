@@ -179,6 +179,7 @@ func TestCompressedNodes(t *testing.T) {
 		{packed(t, []byte("[")), "", "are no JSON"},
 		{packed(t, nodes)[:40], "", "are damaged"},
 		{packed(t, bytes.Repeat([]byte(" "), mostNodes+1)), "", "more than 8 MiB"},
+		{packed(t, append(append([]byte(`{"a": [`), bytes.Repeat([]byte("{},"), mostCommas+1)...), "{}]}"...)), "", "more than 500000 fields"},
 	} {
 		live := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Succeeded", "compressedNodes": c.packed}}}
 		s := read(Run{}, workflow, live)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/base64"
 	"errors"
@@ -12,7 +13,11 @@ import (
 )
 
 // mostNodes is how many bytes the nodes of a Workflow may have once they are unpacked. Argo packs from about 1 MB.
-const mostNodes = 8 << 20
+// mostCommas is how many things they may have: in memory each is far more than the two bytes that it can be.
+const (
+	mostNodes  = 8 << 20
+	mostCommas = 500_000
+)
 
 // unpack reads what Argo has compressed: JSON in gzip in base64.
 func unpack(packed string) (fields, error) {
@@ -26,6 +31,9 @@ func unpack(packed string) (fields, error) {
 	}
 	if len(content) > mostNodes {
 		return nil, fmt.Errorf("its nodes have more than %d MiB", mostNodes>>20)
+	}
+	if bytes.Count(content, []byte(",")) > mostCommas {
+		return nil, fmt.Errorf("its nodes have more than %d fields", mostCommas)
 	}
 	nodes := map[string]any{}
 	if err := json.Unmarshal(content, &nodes); err != nil {

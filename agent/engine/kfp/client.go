@@ -17,8 +17,10 @@ const (
 	// callTimeout is how long a request may take, with its answer.
 	callTimeout = 30 * time.Second
 	// maxAnswer bounds what is read of an answer, in bytes. A run's answer has all its tasks, and a
-	// version's the whole pipeline.
+	// list of versions all their pipelines.
 	maxAnswer = 16 << 20
+	// maxCommas bounds how many things an answer has: in memory each is far more than the two bytes that it can be.
+	maxCommas = 500_000
 	// maxRefusal bounds what is read of an answer with an error.
 	maxRefusal = 64 << 10
 	// pageSize is the most that the server gives at once, and maxPages how many pages are read.
@@ -147,6 +149,9 @@ func answer(ctx context.Context, response *http.Response, token string, into any
 		return unread
 	case into == nil:
 		return nil
+	case bytes.Count(body, []byte(",")) > maxCommas:
+		unread.Message = "its answer has more in it than any of its API, and is not read: correct the address"
+		return unread
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		unread.Message = "its answer is not of its API: correct the address, which may be that of the pages for people"
@@ -177,10 +182,13 @@ func list[T any](query url.Values, read func(url.Values) (page[T], error)) ([]T,
 			return nil, err
 		}
 		items = append(items, p.items...)
+		if len(items) > maxPages*pageSize {
+			break
+		}
 		if p.next == "" {
 			return items, nil
 		}
 		query.Set("page_token", p.next)
 	}
-	return nil, sayf(Broken, "Kubeflow Pipelines: a list has more than %d pages, and is not read: see whether something fills it, and delete what is old", maxPages)
+	return nil, sayf(Broken, "Kubeflow Pipelines: a list has more than %d entries, and is not read: see whether something fills it, and delete what is old", maxPages*pageSize)
 }

@@ -51,6 +51,7 @@ func TestFaults(t *testing.T) {
 		{"another type", kfp.Body(200, `{"pipeline_id":7}`), Broken, true, "its answer is not of its API"},
 		{"half an answer", kfp.Body(200, `{"pipeline_id":"7`), Broken, true, "its answer is not of its API"},
 		{"without end", kfp.Endless(`{"pipeline_id":"`, strings.Repeat("x", 1<<16)), Broken, true, "its answer is larger than 16 MiB"},
+		{"many of nothing", kfp.Body(200, `{"pipelines":[`+strings.Repeat("{},", maxCommas+1)+`{}]}`), Broken, true, "its answer has more in it than any of its API"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, kfp.Options{})

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/yaml"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -22,6 +23,8 @@ const (
 	maxPackage = 4 << 20
 	// maxUnfolded bounds what becomes of it when its aliases are written out.
 	maxUnfolded = 4 * maxPackage
+	// maxDepth bounds how deep it is nested.
+	maxDepth = 200
 	// maxName is what Kubeflow Pipelines takes for names of pipelines and experiments, in bytes.
 	maxName = 128
 )
@@ -117,13 +120,14 @@ func readDocuments(content []byte) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, sayf(Invalid, "the package is no YAML: %s", printable(err.Error()))
 		}
+		if err := checkUnfolded(text, maxUnfolded-unfolded); err != nil {
+			return nil, err
+		}
 		data, err := sigsyaml.YAMLToJSONStrict(text)
 		if err != nil {
 			return nil, sayf(Invalid, "the package is no YAML: %s", printable(err.Error()))
 		}
-		if unfolded += len(data); unfolded > maxUnfolded {
-			return nil, sayf(Invalid, "the package has more than 16 MiB when its aliases are written out: write it without them")
-		}
+		unfolded += len(data)
 		if string(data) == "null" {
 			continue // nothing, or comments
 		}
@@ -133,6 +137,36 @@ func readDocuments(content []byte) ([]json.RawMessage, error) {
 		}
 		documents = append(documents, data)
 	}
+}
+
+// checkUnfolded refuses a document before its aliases are written out, if that comes to more than there is room for: a
+// few bytes can say gigabytes.
+func checkUnfolded(text []byte, room int) error {
+	var document kyaml.Node
+	if err := kyaml.Unmarshal(text, &document); err != nil {
+		return sayf(Invalid, "the package is no YAML: %s", printable(err.Error()))
+	}
+	return unfold(&document, 0, &room)
+}
+
+// unfold takes from the room what a node needs.
+func unfold(node *kyaml.Node, depth int, room *int) error {
+	const around = 3 // quotes and a comma, or brackets and a comma
+	*room -= len(node.Value) + around
+	switch {
+	case depth > maxDepth:
+		return sayf(Invalid, "the package is nested deeper than %d levels: write it flatter", maxDepth)
+	case *room < 0:
+		return sayf(Invalid, "the package has more than 16 MiB when its aliases are written out: write it without them")
+	case node.Kind == kyaml.AliasNode:
+		return unfold(node.Alias, depth+1, room)
+	}
+	for _, child := range node.Content {
+		if err := unfold(child, depth+1, room); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // canonical is JSON that says the same, with its fields sorted and its numbers as they are.

@@ -228,4 +228,12 @@ func TestPages(t *testing.T) {
 	if ReasonOf(err) != Broken || pages != maxPages {
 		t.Errorf("%d pages, and %v", pages, err)
 	}
+	pages = 0
+	_, err = list(url.Values{}, func(url.Values) (page[int], error) {
+		pages++
+		return page[int]{make([]int, maxPages*pageSize/2+1), "more"}, nil
+	})
+	if ReasonOf(err) != Broken || pages != 2 {
+		t.Errorf("%d pages of more than was asked for, and %v", pages, err)
+	}
 }
