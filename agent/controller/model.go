@@ -105,6 +105,9 @@ func (r *Models) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	by := shared(ctx, r.Client, m)
 	ctx, done, mine := r.Shares.Hold(ctx, by)
 	if !mine {
+		if !r.Shares.Mine(by) {
+			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
+		}
 		return ctrl.Result{}, nil
 	}
 	defer done()

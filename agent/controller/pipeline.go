@@ -44,6 +44,7 @@ func SetupPipelines(mgr ctrl.Manager, pipelines *Pipelines, parallel int) error 
 	return ctrl.NewControllerManagedBy(mgr).Named("pipeline").
 		For(&v1alpha1.Pipeline{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&pipelines.queue).
+		Watches(&v1alpha1.Overlay{}, applied(pipelines.Client, func() client.ObjectList { return &v1alpha1.PipelineList{} }, pipelines.Wake), builder.WithPredicates(moves)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("pipeline")}).Complete(pipelines)
 }
 
@@ -69,6 +70,9 @@ func (r *Pipelines) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	by := shared(ctx, r.Client, &p)
 	ctx, done, mine := r.Shares.Hold(ctx, by)
 	if !mine {
+		if !r.Shares.Mine(by) {
+			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
+		}
 		return ctrl.Result{}, nil
 	}
 	defer done()

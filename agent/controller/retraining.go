@@ -59,13 +59,16 @@ func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 	}
 	by := shared(ctx, r.Client, o)
 	ctx, done, mine := r.Shares.Hold(ctx, by)
-	if !mine || !o.DeletionTimestamp.IsZero() {
-		if mine {
-			done()
+	if !mine {
+		if !r.Shares.Mine(by) {
+			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
 		}
 		return ctrl.Result{}, nil
 	}
 	defer done()
+	if !o.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
 	r.mu.Lock()
 	r.known[req.NamespacedName] = by
 	r.mu.Unlock()

@@ -98,6 +98,7 @@ func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions
 		Watches(&v1alpha1.ModelVersion{}, models.versions(), builder.WithPredicates(asked)).
 		Watches(&v1alpha1.Promotion{}, models.promotions(), builder.WithPredicates(disappears)).
 		Watches(&v1alpha1.PromotionPolicy{}, models.policies(), builder.WithPredicates(asked)).
+		Watches(&v1alpha1.Overlay{}, applied(models.Client, func() client.ObjectList { return &v1alpha1.ModelList{} }, models.Wake), builder.WithPredicates(moves)).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), models.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(partial("", "v1", "Namespace"), models.arrivals(), builder.WithPredicates(appears)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("model")}).Complete(models)
@@ -111,12 +112,13 @@ func SetupRetrainings(ctx context.Context, mgr ctrl.Manager, retrainings *Retrai
 	}); err != nil {
 		return err
 	}
-	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{})
+	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).Named("retraining").
 		For(&v1alpha1.Retraining{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&retrainings.queue).
 		Watches(&v1alpha1.RetrainingRun{}, retrainings.runs(), builder.WithPredicates(predicate.Or(disappears, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.Pipeline{}, retrainings.pipelines()).
+		Watches(&v1alpha1.Overlay{}, applied(retrainings.Client, func() client.ObjectList { return &v1alpha1.RetrainingList{} }, retrainings.Wake), builder.WithPredicates(moves)).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), retrainings.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("retraining")}).Complete(retrainings)
 }
@@ -213,6 +215,34 @@ func (r *Models) definitions() handler.EventHandler {
 		r.Arrived()
 		return nil
 	})
+}
+
+// applied wakes what an Overlay applies when the Overlay goes, or follows another Repository: another replica
+// works on it then.
+func applied(c client.Reader, list func() client.ObjectList, wake func(types.NamespacedName)) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		all := list()
+		of := client.MatchingLabels{v1alpha1.OverlayLabel: o.GetName(), v1alpha1.OverlayNamespaceLabel: o.GetNamespace()}
+		if err := c.List(ctx, all, of, client.UnsafeDisableDeepCopy); err != nil {
+			return nil // only when the agent ends
+		}
+		objects, err := apimeta.ExtractList(all)
+		if err != nil {
+			return nil // a list of our own kinds always can be read
+		}
+		for _, object := range objects {
+			wake(client.ObjectKeyFromObject(object.(client.Object)))
+		}
+		return nil
+	})
+}
+
+// moves lets an Overlay through that goes, or follows another Repository.
+var moves = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.(*v1alpha1.Overlay).Follows() != e.ObjectNew.(*v1alpha1.Overlay).Follows()
+	},
 }
 
 // logger names the object in every line of its log, and says nothing twice.
