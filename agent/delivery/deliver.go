@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -110,7 +111,7 @@ func ready(p *v1alpha1.Pipeline) bool {
 
 // prune deletes the versions that nobody needs.
 func (d *Deliverer) prune(ctx context.Context, to place, of kfp.Pipeline, present kfp.Version, p *v1alpha1.Pipeline) ([]string, error) {
-	inUse, err := d.inUse(ctx, p.Namespace)
+	inUse, err := d.inUse(ctx, client.ObjectKeyFromObject(p))
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +124,13 @@ func (d *Deliverer) prune(ctx context.Context, to place, of kfp.Pipeline, presen
 	return names, err
 }
 
-// inUse are the versions that runs of a namespace have, or are to have.
-func (d *Deliverer) inUse(ctx context.Context, namespace string) ([]string, error) {
+// inUse are the versions that runs have or are to have, and those of other Pipelines. It is looked at in all
+// namespaces, for several Pipelines may be of one pipeline: versions are named by their content, so that
+// one too many does no harm.
+func (d *Deliverer) inUse(ctx context.Context, of types.NamespacedName) ([]string, error) {
 	var names []string
 	var all v1alpha1.RetrainingList
-	if err := d.Cache.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := d.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	for _, r := range all.Items {
@@ -136,7 +139,7 @@ func (d *Deliverer) inUse(ctx context.Context, namespace string) ([]string, erro
 		}
 	}
 	var runs v1alpha1.RetrainingRunList
-	if err := d.Cache.List(ctx, &runs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := d.Cache.List(ctx, &runs, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	for _, run := range runs.Items {
@@ -147,6 +150,15 @@ func (d *Deliverer) inUse(ctx context.Context, namespace string) ([]string, erro
 			if attempt.KFP != nil && attempt.KFP.Version != "" {
 				names = append(names, attempt.KFP.Version)
 			}
+		}
+	}
+	var others v1alpha1.PipelineList
+	if err := d.Cache.List(ctx, &others, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	for _, p := range others.Items {
+		if p.Status.Version != "" && client.ObjectKeyFromObject(&p) != of {
+			names = append(names, p.Status.Version)
 		}
 	}
 	return names, nil

@@ -192,6 +192,41 @@ func TestOldVersionsGo(t *testing.T) {
 	}
 }
 
+// Several Pipelines may be of one pipeline: none deletes what another has, or what a run of another namespace has.
+func TestVersionsOfOthersStay(t *testing.T) {
+	other := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "fraud-train"}}
+	own := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "fraud", Name: "fraud-train"}}
+	run := &v1alpha1.RetrainingRun{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "run"}}
+	named := &v1alpha1.Retraining{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: "named"}}
+	for image, versionOf := range map[string]func(string){
+		"a": func(v string) { other.Status.Version = v },
+		"b": func(v string) {
+			run.Status.Attempts = []v1alpha1.RunAttempt{{Number: 1, KFP: &v1alpha1.RunPipeline{Version: v}}}
+		},
+		"c": func(v string) {
+			named.Spec.Run.KFP = &v1alpha1.KFPRun{Pipeline: "fraud-train", Version: v}
+		},
+		"d": func(v string) { own.Status.Version = v },
+	} {
+		p, err := kfp.ReadPackage([]byte(compiled(image)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		versionOf(p.Version)
+	}
+	w := newWorld(t, other, own, run, named)
+	w.pipeline.Spec.KFP.KeepVersions = 1
+	var made []outcome
+	for _, image := range strings.Split("abcde", "") {
+		made = append(made, w.deliver(t, image))
+	}
+	for n, stays := range []bool{true, true, true, false, true} {
+		if w.there(t, made[n].version) != stays {
+			t.Errorf("%c is there: %t", "abcde"[n], !stays)
+		}
+	}
+}
+
 // Who may not delete has delivered all the same.
 func TestWithoutTheRightToDelete(t *testing.T) {
 	w := newWorld(t)
