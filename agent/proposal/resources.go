@@ -15,6 +15,9 @@ import (
 // AddResource adds a line to the resources of a kustomization and leaves everything else as it
 // is, to the byte: it works on the text, and checks what it has done by reading it again.
 func AddResource(text []byte, resource string) ([]byte, error) {
+	if _, plain := whole(text); !plain {
+		return nil, fmt.Errorf("it has line breaks that editors do not show (U+0085, U+2028, U+2029, or a carriage return alone): replace them, or add %s by hand", resource)
+	}
 	root, resources, err := readResources(text)
 	if err != nil {
 		return nil, err

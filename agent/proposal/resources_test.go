@@ -30,15 +30,18 @@ func TestAddResource(t *testing.T) {
 		}
 	}
 	for before, says := range map[string]string{
-		"- a\n":                                "it is no kustomization",
-		"a: [\n":                               "it is no YAML",
-		"# nothing yet\n":                      "",
-		"null\n":                               "it is no kustomization",
-		"a: &a []\nresources: *a\n":            "add new.yaml by hand",
-		"resources: a.yaml\n":                  "add new.yaml by hand",
-		"resources: {a: b}\n":                  "add new.yaml by hand",
-		"resources:\n- >-\n  a.yaml\n":         "add new.yaml by hand",
-		"resources:\n- a.yaml\n...\nmore: x\n": "",
+		"resources: # a\u2028- b\n- a.yaml\n":     "line breaks that editors do not show",
+		"# a\u0085# b\u0085resources: [a.yaml]\n": "line breaks that editors do not show",
+		"resources:\r- a.yaml\r- b.yaml":          "line breaks that editors do not show",
+		"- a\n":                                   "it is no kustomization",
+		"a: [\n":                                  "it is no YAML",
+		"# nothing yet\n":                         "",
+		"null\n":                                  "it is no kustomization",
+		"a: &a []\nresources: *a\n":               "add new.yaml by hand",
+		"resources: a.yaml\n":                     "add new.yaml by hand",
+		"resources: {a: b}\n":                     "add new.yaml by hand",
+		"resources:\n- >-\n  a.yaml\n":            "add new.yaml by hand",
+		"resources:\n- a.yaml\n...\nmore: x\n":    "",
 	} {
 		got, err := proposal.AddResource([]byte(before), "new.yaml")
 		if says == "" {
