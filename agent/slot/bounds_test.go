@@ -156,7 +156,7 @@ func TestExpiredProposals(t *testing.T) {
 	r.Status.HandledSlot = new(moment("09:00"))
 	runs := []v1alpha1.RetrainingRun{record(t, "01:00 Succeeded"), record(t, "02:00 Succeeded"), record(t, "03:00 Failed"), record(t, "04:00 Succeeded")}
 	for n := range 2 { // the second takes the place of the first
-		runs[n].Status.Proposal = &v1alpha1.ProposalStatus{Branch: "sluice/retrain/fraud-v1"}
+		runs[n].Status.Proposal = &v1alpha1.ProposalStatus{Branch: "sluice/retrain/fraud-v1", Commit: "4f2a9c1"}
 	}
 	if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[0].Name; got != want {
 		t.Errorf("while it is open: got %s, want %s", got, want)
@@ -164,6 +164,19 @@ func TestExpiredProposals(t *testing.T) {
 	runs[1].Status.SettledAt = new(moment("05:00"))
 	if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[1].Name+" "+runs[0].Name; got != want {
 		t.Errorf("when it is settled: got %s, want %s", got, want)
+	}
+	runs[1].Status.SettledAt = nil
+	for _, p := range []v1alpha1.ProposalStatus{{Branch: "main", Commit: "4f2a9c1"}, {Message: "in Git already"}} { // neither takes the place
+		runs[3].Status.Proposal = &p
+		if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[0].Name; got != want {
+			t.Errorf("%+v: got %s, want %s", p, got, want)
+		}
+		runs[1].Status.Proposal, runs[0].Status.Proposal = &p, nil
+		if got, want := strings.Join(Expired(r, runs), " "), runs[2].Name+" "+runs[1].Name+" "+runs[0].Name; got != want {
+			t.Errorf("alone, %+v: got %s, want %s", p, got, want)
+		}
+		runs[1].Status.Proposal = &v1alpha1.ProposalStatus{Branch: "sluice/retrain/fraud-v1", Commit: "4f2a9c1"}
+		runs[0].Status.Proposal = runs[1].Status.Proposal
 	}
 }
 

@@ -3,12 +3,16 @@ package slot
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 )
 
-const defaultHistoryLimit = 10
+const (
+	defaultHistoryLimit = 10
+	ownBranches         = "sluice/retrain/"
+)
 
 // Expired are the names of the runs that are no longer kept: of those that ended, and of records of
 // slots that were skipped, all but the newest historyLimit each. What the next decisions may ask for
@@ -35,14 +39,21 @@ func Expired(r v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) []string {
 		if *count > limit && (fired || !triggered(run)) && (proposed || !open(run)) {
 			expired = append(expired, run.Name)
 		}
-		fired, proposed = fired || triggered(run), proposed || run.Status.Proposal != nil
+		fired, proposed = fired || triggered(run), proposed || branched(run)
 	}
 	return expired
 }
 
 // open tells whether something is still to become of what a run has proposed.
 func open(run v1alpha1.RetrainingRun) bool {
-	return run.Status.Proposal != nil && run.Status.SettledAt == nil
+	return branched(run) && run.Status.SettledAt == nil
+}
+
+// branched tells whether a run has put its version on a branch of its own, which somebody is to merge. What it has
+// pushed to one of people's takes no place.
+func branched(run v1alpha1.RetrainingRun) bool {
+	p := run.Status.Proposal
+	return p != nil && p.Commit != "" && strings.HasPrefix(p.Branch, ownBranches)
 }
 
 func endedAt(run v1alpha1.RetrainingRun) time.Time {
