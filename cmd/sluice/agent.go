@@ -37,7 +37,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -168,6 +170,9 @@ func runAgent(ctx context.Context, f agentFlags) error {
 	if err := mgr.AddReadyzCheck("alive", healthz.Ping); err != nil {
 		return err
 	}
+	if err := installed(mgr.GetRESTMapper()); err != nil {
+		return err
+	}
 	renders, err := newPool(f)
 	if err != nil {
 		return err
@@ -184,6 +189,24 @@ func runAgent(ctx context.Context, f agentFlags) error {
 	}
 	logger.Info("agent starts", "version", version())
 	return mgr.Start(ctx)
+}
+
+// installed tells whether the cluster has all kinds of this release. An agent without one would wait for it in
+// vain; so it says so, and one of the release before goes on with the work.
+func installed(mapper apimeta.RESTMapper) error {
+	for _, kind := range []string{
+		v1alpha1.RepositoryKind, v1alpha1.OverlayKind, v1alpha1.ModelKind, v1alpha1.ModelVersionKind, v1alpha1.PromotionKind, v1alpha1.PromotionPolicyKind,
+		v1alpha1.RetrainingKind, v1alpha1.RetrainingRunKind, v1alpha1.PipelineKind,
+	} {
+		_, err := mapper.RESTMapping(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, v1alpha1.GroupVersion.Version)
+		if apimeta.IsNoMatchError(err) {
+			return fmt.Errorf("the cluster does not know the kind %s of this release: apply its manifests/crds first, or all of manifests/install", kind)
+		}
+		if err != nil {
+			return fmt.Errorf("the cluster does not say whether it knows the kind %s: %w", kind, err)
+		}
+	}
+	return nil
 }
 
 // shareWork sets up how this replica comes to its share of the work: shares, and what gives them
