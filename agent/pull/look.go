@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/forge"
+	"github.com/sluice-dev/sluice/agent/proposal"
 	"github.com/sluice-dev/sluice/agent/report"
 )
 
@@ -75,6 +76,9 @@ func (w *work) take(open []forge.Pull) (gone []int) {
 		switch _, is := t.open[number]; {
 		case is && over(r): // somebody has opened it again
 			r.State = ""
+			if proposal.IsVersionBranch(r.Branch) {
+				r.Branch = "" // the run has had its answer: it is theirs now
+			}
 			t.records[number] = r
 		case !is && !over(r):
 			gone = append(gone, number)
@@ -106,7 +110,9 @@ func (w *work) closed(ctx context.Context, number int, branch string) error {
 		return w.merged(ctx, r, p)
 	}
 	if r.Branch != "" {
-		w.declined(r, p)
+		if err := w.declined(ctx, r, p); err != nil {
+			return err
+		}
 	}
 	return w.withdrawn(ctx, r, "Closed without a merge")
 }

@@ -27,7 +27,7 @@ const (
 
 // merged begins to follow a pull request that was merged. A branch of the agent's own has done its work.
 func (w *work) merged(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
-	if err := w.landed(ctx, r.Branch); err != nil {
+	if err := w.decided(ctx, r.Branch); err != nil {
 		return err
 	}
 	if len(r.Overlays)+len(r.Models) == 0 || p.MergeCommit == "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/forge"
+	"github.com/sluice-dev/sluice/agent/proposal"
 	"github.com/sluice-dev/sluice/agent/report"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +24,8 @@ type wish struct {
 	findings       []v1alpha1.Finding
 	// reverts is the Promotion that was turned back; nil for a promotion.
 	reverts *v1alpha1.Promotion
-	// run that has made the version; nil for one that Git has. Its Model may be missing, and its stage.
+	// run that has made the version; nil for one that Git has. Its Model and its stage are missing until it is
+	// judged, and where there are none.
 	run *v1alpha1.RetrainingRun
 }
 
@@ -37,11 +39,13 @@ type wished struct {
 	wishes map[string]wish
 	// ended says of branches why nothing is to be open for them any more, where that is known.
 	ended map[string]string
+	// commits that were proposed on those.
+	commits map[string]string
 }
 
 // wishes are the branches that Models of the Repository propose, and the runs of Retrainings.
 func (w *work) wishes(ctx context.Context) (wished, error) {
-	found := wished{map[string]wish{}, map[string]string{}}
+	found := wished{map[string]wish{}, map[string]string{}, map[string]string{}}
 	own := map[types.NamespacedName]bool{}
 	var overlays v1alpha1.OverlayList
 	if err := w.Client.List(ctx, &overlays, client.UnsafeDisableDeepCopy); err != nil {
@@ -133,6 +137,10 @@ func (w *work) propose(ctx context.Context) error {
 
 // want makes sure that a wish has its pull request, unless somebody has said no to it.
 func (w *work) want(ctx context.Context, i wish, open map[string]forge.Pull, base string) error {
+	i, err := w.Planner.judged(ctx, i, w.now)
+	if err != nil {
+		return err
+	}
 	draft, err := w.draft(ctx, i, base)
 	if err != nil {
 		return err
@@ -156,8 +164,8 @@ func (w *work) want(ctx context.Context, i wish, open map[string]forge.Pull, bas
 		return nil
 	}
 	for _, r := range w.records() {
-		if r.Branch == i.branch && (r.State != v1alpha1.PullRequestDeclined || r.Head == i.commit) {
-			return nil // merged, declined, or a look is just finding out what has become of it
+		if r.Branch == i.branch && (i.run != nil || r.State != v1alpha1.PullRequestDeclined || r.Head == i.commit) {
+			return nil // merged, declined (by a run at any commit: it has only one), or a look is just finding out what has become of it
 		}
 	}
 	p, err := w.forge.Open(ctx, draft)
@@ -212,9 +220,27 @@ func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open ma
 		w.drop(number)
 		return nil
 	}
+	p, err := w.forge.Pull(ctx, number)
+	switch {
+	case isKind(err, forge.NotFound):
+		w.drop(number)
+		return nil
+	case err != nil:
+		return err
+	case p.Merged: // since the last look, and Git has it therefore
+		w.mu.Lock()
+		delete(w.table.open, number)
+		w.mu.Unlock()
+		return w.merged(ctx, r, p)
+	case !p.Open:
+		return nil // the next look finds out
+	}
 	reason := cmp.Or(wished.ended[r.Branch], "what it proposes is not proposed any more: Git or the stage has moved on")
+	if wished.ended[r.Branch] == "" && proposal.IsVersionBranch(r.Branch) {
+		reason = "it is not proposed any more: its Retraining is gone, or proposes its results elsewhere, or not at all"
+	}
 	for _, i := range wished.wishes {
-		if i.run == nil && slices.ContainsFunc(r.Models, func(m v1alpha1.PullRequestModel) bool {
+		if i.run == nil && !proposal.IsVersionBranch(r.Branch) && slices.ContainsFunc(r.Models, func(m v1alpha1.PullRequestModel) bool {
 			return m.Name == i.model.Name && m.Namespace == i.model.Namespace && m.Stage == i.stage.Name
 		}) {
 			reason = fmt.Sprintf("superseded: %s is proposed for %s by now", i.version, i.stage.Name)
@@ -226,7 +252,7 @@ func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open ma
 	if err := w.forge.Close(ctx, number); err != nil && !isKind(err, forge.Conflict) {
 		return err
 	}
-	if err := w.forge.DeleteBranch(ctx, r.Branch, open[r.Branch].Head.Commit); err != nil && !isKind(err, forge.Conflict) {
+	if err := w.forge.DeleteBranch(ctx, r.Branch, cmp.Or(wished.commits[r.Branch], p.Head.Commit)); err != nil && !isKind(err, forge.Conflict) {
 		return err
 	}
 	w.drop(number)
@@ -234,11 +260,15 @@ func (w *work) settle(ctx context.Context, r v1alpha1.PullRequestStatus, open ma
 }
 
 // declined notes that somebody has closed a pull request of the agent's own: a no for that version.
-func (w *work) declined(r v1alpha1.PullRequestStatus, p forge.Pull) {
+func (w *work) declined(ctx context.Context, r v1alpha1.PullRequestStatus, p forge.Pull) error {
+	if err := w.decided(ctx, r.Branch); err != nil {
+		return err
+	}
 	r.State, r.Summary, r.Head = v1alpha1.PullRequestDeclined, "closed by somebody: it is not proposed again", p.Head.Commit
 	r.Overlays, r.Base, r.Said = nil, "", ""
 	w.drop(p.Number)
 	w.keep(r)
+	return nil
 }
 
 // merge merges a pull request of the agent's own that is planned, if the stage says so and all gates are
@@ -252,7 +282,13 @@ func (w *work) merge(ctx context.Context, p forge.Pull, r v1alpha1.PullRequestSt
 		return err
 	}
 	i, is := wished.wishes[r.Branch]
-	if !is || i.stage.Merge != v1alpha1.MergeAuto || i.reverts != nil || i.commit != p.Head.Commit || !i.passes() || p.Draft {
+	if !is {
+		return nil
+	}
+	if i, err = w.Planner.judged(ctx, i, w.now); err != nil {
+		return err
+	}
+	if i.stage.Merge != v1alpha1.MergeAuto || i.reverts != nil || i.commit != p.Head.Commit || !i.passes() || p.Draft {
 		return nil
 	}
 	if err := w.forge.Merge(ctx, p.Number, p.Head.Commit, forge.Merge); err != nil {

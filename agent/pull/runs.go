@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/promotion"
 	"github.com/sluice-dev/sluice/agent/proposal"
 	"github.com/sluice-dev/sluice/agent/record"
@@ -128,11 +129,8 @@ func (w *work) wishOf(ctx context.Context, r *v1alpha1.Retraining, into wished) 
 	case there:
 		return w.ends(ctx, newest, into, fmt.Sprintf("Git has %s by other means", version))
 	}
-	i, err := w.Planner.judged(ctx, wish{run: newest, branch: newest.Status.Proposal.Branch, commit: newest.Status.Proposal.Commit, version: version}, w.now)
-	if err != nil {
-		return err
-	}
-	into.wishes[i.branch] = i
+	p := newest.Status.Proposal
+	into.wishes[p.Branch] = wish{run: newest, branch: p.Branch, commit: p.Commit, version: version}
 	return nil
 }
 
@@ -152,7 +150,7 @@ func (w *work) runs(ctx context.Context, r *v1alpha1.Retraining, key string) ([]
 // with the reason.
 func (w *work) ends(ctx context.Context, run *v1alpha1.RetrainingRun, into wished, reason string) error {
 	branch := run.Status.Proposal.Branch
-	into.ended[branch] = reason
+	into.ended[branch], into.commits[branch] = reason, run.Status.Proposal.Commit
 	if w.isOpen(branch) {
 		return nil
 	}
@@ -199,9 +197,9 @@ func (w *work) inGit(ctx context.Context, run *v1alpha1.RetrainingRun) (bool, er
 	return slices.ContainsFunc(versions.Items, func(v v1alpha1.ModelVersion) bool { return v.Spec.Version == spec.Version }), nil
 }
 
-// landed notes that a branch was merged, if it is one of a run: it is not to be opened again, also if the version
-// never comes to the cluster, or leaves Git.
-func (w *work) landed(ctx context.Context, branch string) error {
+// decided notes that somebody has merged a branch or said no to it, if it is one of a run: it is not to be opened
+// again, also if the version never comes to the cluster, or leaves Git.
+func (w *work) decided(ctx context.Context, branch string) error {
 	if !proposal.IsVersionBranch(branch) {
 		return nil
 	}
@@ -224,12 +222,19 @@ func (i wish) change(ctx context.Context, p Planner, now time.Time) (modelChange
 	}
 	made := v1alpha1.ModelVersion{Spec: *i.run.Status.Result.ModelVersion}
 	made.Namespace, made.CreationTimestamp = i.run.Namespace, metav1.NewTime(now)
+	if a := made.Spec.Artifact; a.Size != nil && artifact.Verified(a.URI) { // it was read before it became a result
+		made.Status.Artifact = &v1alpha1.ArtifactStatus{Verified: true, Digest: a.Digest, Size: *a.Size}
+	}
 	m.versions = append(m.versions, made)
 	return m, nil
 }
 
-// judged completes the wish of a run: with its Model, its stage, and what the gates of that say.
+// judged completes the wish of a run: with its Model, its stage, and what the gates of that say. That of a Model
+// is complete.
 func (p Planner) judged(ctx context.Context, i wish, now time.Time) (wish, error) {
+	if i.run == nil {
+		return i, nil
+	}
 	var model v1alpha1.Model
 	switch err := p.Reader.Get(ctx, client.ObjectKey{Namespace: i.run.Namespace, Name: i.run.Spec.Model}, &model); {
 	case client.IgnoreNotFound(err) != nil:

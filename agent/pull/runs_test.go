@@ -35,7 +35,7 @@ func made(n int, edits ...func(*v1alpha1.RetrainingRun)) *v1alpha1.RetrainingRun
 	run.Status = v1alpha1.RetrainingRunStatus{
 		Phase: v1alpha1.RunSucceeded, StartedAt: &started, EndedAt: &ended, Attempts: []v1alpha1.RunAttempt{{Number: 1}},
 		Result: &v1alpha1.RunResult{Version: version, Better: true, ModelVersion: &v1alpha1.ModelVersionSpec{
-			Model: "fraud", Version: version, Artifact: v1alpha1.Artifact{URI: "s3://models/fraud/" + version}, Metrics: map[string]v1alpha1.Metric{"auc": "0.95"},
+			Model: "fraud", Version: version, Artifact: v1alpha1.Artifact{URI: "s3://models/fraud/" + version, Digest: "sha256:1", Size: new(int64(5))}, Metrics: map[string]v1alpha1.Metric{"auc": "0.95"},
 			Lineage: v1alpha1.Lineage{Run: run.Name, Dataset: "payments"},
 		}},
 		Proposal: &v1alpha1.ProposalStatus{Branch: "sluice/retrain/fraud-" + version, Commit: strings.Repeat(fmt.Sprint(n%10), 40)},
@@ -69,7 +69,7 @@ func retrained(t *testing.T, objects ...client.Object) client.Client {
 	retraining := &v1alpha1.Retraining{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "weekly", Labels: labels}}
 	retraining.Spec.Result = &v1alpha1.ResultSpec{Propose: &v1alpha1.ResultProposal{Path: "models/versions"}}
 	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "fraud", Labels: labels}}
-	model.Spec.Stages = []v1alpha1.Stage{{Name: "production", Version: "v0", Merge: v1alpha1.MergeAuto, Gates: []v1alpha1.Gate{{Name: "not-worse", CEL: "candidate.metrics.auc >= current.metrics.auc"}}}}
+	model.Spec.Stages = []v1alpha1.Stage{{Name: "production", Version: "v0", Merge: v1alpha1.MergeAuto, Gates: []v1alpha1.Gate{{Name: "not-worse", CEL: "candidate.metrics.auc >= current.metrics.auc"}, {Name: "read", CEL: "candidate.artifact.verified"}}}}
 	model.Status.Stages = []v1alpha1.StageStatus{{Name: "production", Version: "v0", Phase: v1alpha1.StageServing}}
 	overlay := &v1alpha1.Overlay{ObjectMeta: metav1.ObjectMeta{Namespace: "sluice", Name: "models"}}
 	overlay.Spec.RepositoryRef.Name = "platform"
@@ -91,10 +91,10 @@ func retrained(t *testing.T, objects ...client.Object) client.Client {
 
 // looking is the work on Repository sluice/platform, with the pull requests that are open and on record.
 func looking(c client.Client, open []forge.Pull, records ...v1alpha1.PullRequestStatus) *work {
-	d := &Desk{Client: c, Planner: Planner{Reader: c}}
+	d := &Desk{Client: c, Planner: Planner{Reader: c}, Repositories: fetched{}}
 	repo := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: "sluice", Name: "platform"}}
 	repo.Spec.PullRequests = &v1alpha1.PullRequests{}
-	t := &table{open: map[int]forge.Pull{}, records: map[int]v1alpha1.PullRequestStatus{}}
+	t := &table{open: map[int]forge.Pull{}, records: map[int]v1alpha1.PullRequestStatus{}, drafts: map[int]string{}, looked: monday}
 	for _, p := range open {
 		t.open[p.Number] = p
 	}
@@ -122,12 +122,6 @@ func settled(t *testing.T, c client.Client) []string {
 }
 
 func TestWishesOfRuns(t *testing.T) {
-	pull := func(number int, branch string) forge.Pull {
-		p := forge.Pull{Number: number, Open: true}
-		p.Head.Name = branch
-		return p
-	}
-	const one, two = "sluice/retrain/fraud-v1", "sluice/retrain/fraud-v2"
 	onceSettled := func(run *v1alpha1.RetrainingRun) {
 		at := metav1.NewTime(monday)
 		run.Status.SettledAt = &at
@@ -164,7 +158,7 @@ func TestWishesOfRuns(t *testing.T) {
 		{name: "the newest, and the other is to be closed first", objects: []client.Object{made(1), made(2)},
 			records: []v1alpha1.PullRequestStatus{{Number: 3, Branch: one, State: v1alpha1.PullRequestPlanned}}, wishes: []string{two},
 			ended: map[string]string{one: "superseded: v2 of the run weekly-2 has taken its place"}},
-		{name: "one that another agent has opened is closed too", objects: []client.Object{made(1), made(2)}, open: []forge.Pull{pull(3, one)}, wishes: []string{two},
+		{name: "one that another agent has opened is closed too", objects: []client.Object{made(1), made(2)}, open: []forge.Pull{pullOf(3, one)}, wishes: []string{two},
 			ended: map[string]string{one: "superseded: v2 of the run weekly-2 has taken its place"}},
 		{name: "a newer one that goes on takes no place", objects: []client.Object{made(1), made(2, func(r *v1alpha1.RetrainingRun) { r.Status.Phase = v1alpha1.RunRunning })}, wishes: []string{one}},
 		{name: "a newer one that was not better takes no place", objects: []client.Object{made(1), made(2, func(r *v1alpha1.RetrainingRun) { r.Status.Proposal = nil })}, wishes: []string{one}},
@@ -210,16 +204,16 @@ func TestWishesOfRuns(t *testing.T) {
 	}
 }
 
-// What is merged is settled at once, before the cluster has the version.
-func TestLanded(t *testing.T) {
+// What is merged or closed is settled at once, before the cluster has the version.
+func TestDecided(t *testing.T) {
 	cluster := retrained(t, made(1), made(2))
 	w := looking(cluster, nil, v1alpha1.PullRequestStatus{Number: 3, Branch: "sluice/retrain/fraud-v1"})
 	for _, branch := range []string{"", "main", "sluice/promote/fraud-production-v2", "sluice/retrain/fraud-v7"} {
-		if err := w.landed(t.Context(), branch); err != nil || len(settled(t, cluster)) > 0 {
+		if err := w.decided(t.Context(), branch); err != nil || len(settled(t, cluster)) > 0 {
 			t.Errorf("%s: %v, settled are %v", branch, err, settled(t, cluster))
 		}
 	}
-	if err := w.landed(t.Context(), "sluice/retrain/fraud-v2"); err != nil || !slices.Equal(settled(t, cluster), []string{"weekly-2"}) {
+	if err := w.decided(t.Context(), "sluice/retrain/fraud-v2"); err != nil || !slices.Equal(settled(t, cluster), []string{"weekly-2"}) {
 		t.Errorf("%v, settled are %v", err, settled(t, cluster))
 	}
 	found, err := w.wishes(t.Context())
@@ -240,7 +234,10 @@ func TestDraftOfARun(t *testing.T) {
 			[]string{"A run of the retraining `weekly` has made `v1` of the model `fraud`", "no stage gets it", "`ml/weekly-1`", "2026-11-30 03:00:00 UTC", "Schedule: 0 3", "| took    | 1m ", "| 0.94     | 0.95", "+0.01", "payments"},
 			[]string{"not-worse", "attempts", "merged by itself"}},
 		{"compared with what it was judged by", made(1, func(r *v1alpha1.RetrainingRun) { r.Status.Result.Current = "v-1" }), "0.94", false, false, []string{"`v-1` now"}, []string{"`v0` now"}},
-		{"for a stage", made(1, staged), "0.94", false, true, []string{"and it serves in production, in the place of `v0`", "| not-worse | passes", "It is merged by itself"}, []string{"Not ready"}},
+		{"for a stage", made(1, staged), "0.94", false, true, []string{"and it serves in production, in the place of `v0`", "| not-worse | passes", "| read ", "It is merged by itself"}, []string{"Not ready"}},
+		{"for a stage that has only what was read, and nobody has", made(1, staged, func(r *v1alpha1.RetrainingRun) {
+			r.Status.Result.ModelVersion.Artifact = v1alpha1.Artifact{URI: "pvc://models/fraud/v1", Digest: "sha256:1", Size: new(int64(5))}
+		}), "0.94", true, true, []string{"`artifact.verified` of v1 is false", "**Not ready**"}, nil},
 		{"for a stage whose gate fails", made(1, staged), "0.96", true, true, []string{"| not-worse | **fails**", "**Not ready**", "-0.01"}, nil},
 		{"for a stage that is gone", made(1, func(r *v1alpha1.RetrainingRun) { r.Spec.Result.Propose.Stage = "canada" }), "0.94", false, false, []string{"no stage gets it"}, nil},
 		{"of a Model that is gone", made(1, func(r *v1alpha1.RetrainingRun) {
@@ -253,7 +250,10 @@ func TestDraftOfARun(t *testing.T) {
 			if err != nil || len(found.wishes) != 1 {
 				t.Fatalf("%v, it wishes %v", err, found.wishes)
 			}
-			i := found.wishes[c.run.Status.Proposal.Branch]
+			i, err := w.Planner.judged(t.Context(), found.wishes[c.run.Status.Proposal.Branch], w.now)
+			if err != nil {
+				t.Fatal(err)
+			}
 			said, err := w.Planner.proposal(t.Context(), i, w.now)
 			if err != nil {
 				t.Fatal(err)
