@@ -220,9 +220,9 @@ type RetrainingRunStatus struct {
 	// Proposal of the result.
 	// +optional
 	Proposal *ProposalStatus `json:"proposal,omitempty"`
-	// SettledAt is when nothing more was to become of the pull request of the proposal: it was merged, Git has
-	// the version by other means, or a newer run has taken its place. It is not opened again, also when the
-	// version leaves Git.
+	// SettledAt is when nothing more was to become of the pull request of the proposal: it was merged, or closed
+	// by somebody, Git has the version by other means, or a newer run has taken its place. It is not opened
+	// again, also when the version leaves Git.
 	// +optional
 	SettledAt *metav1.Time `json:"settledAt,omitempty"`
 	// +optional
