@@ -110,11 +110,12 @@ func TestRetraining(t *testing.T) {
 	})
 
 	// The rejected twin, also for an agent that starts anew.
-	h.runs(3, "v14", "v8")
+	third := h.runs(3, "v14", "v8")
 	rejected := h.pullOf("sluice/retrain/fraud-v14")
 	h.status(rejected.Head.SHA, "sluice/plan", "success")
 	h.close(rejected)
-	h.record(rejected, "is a no", func(r v1alpha1.PullRequestStatus) bool { return r.State == v1alpha1.PullRequestDeclined })
+	h.look()
+	h.settled(third)
 	h.KillAgent()
 	h.StartAgent("--allow-loopback-checks")
 	before := gitea.Traffic()
