@@ -57,6 +57,7 @@ type SoakGate struct {
 	// Duration for which it has to have served all traffic there, for instance 30m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="duration must be at most 87600h, which is ten years"
 	// +required
 	Duration metav1.Duration `json:"duration"`
 }
@@ -168,6 +169,7 @@ type Analysis struct {
 	// +kubebuilder:default="30s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="interval must be at most 87600h, which is ten years"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
 

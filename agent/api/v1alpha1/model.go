@@ -222,6 +222,7 @@ type Rollout struct {
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="readyTimeout must be at most 87600h, which is ten years"
 	// +optional
 	ReadyTimeout metav1.Duration `json:"readyTimeout,omitzero"`
 
@@ -230,6 +231,7 @@ type Rollout struct {
 	// +kubebuilder:default="15s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="drain must be at most 87600h, which is ten years"
 	// +optional
 	Drain metav1.Duration `json:"drain,omitzero"`
 
@@ -258,6 +260,7 @@ type CanaryStep struct {
 	// Hold is how long the step lasts at least, for instance 5m. Default 0.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="hold must be at most 87600h, which is ten years"
 	// +optional
 	Hold metav1.Duration `json:"hold,omitzero"`
 }

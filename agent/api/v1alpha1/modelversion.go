@@ -117,6 +117,8 @@ type Lineage struct {
 	Commit string `json:"commit,omitempty"`
 
 	// TrainedAt is when the training ended.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +optional
 	TrainedAt *metav1.Time `json:"trainedAt,omitempty"`
 }
@@ -193,7 +195,8 @@ type ModelVersion struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ModelVersionSpec   `json:"spec,omitempty"`
+	// +required
+	Spec   ModelVersionSpec   `json:"spec"`
 	Status ModelVersionStatus `json:"status,omitempty"`
 }
 

@@ -118,7 +118,8 @@ type Pipeline struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   PipelineSpec   `json:"spec,omitempty"`
+	// +required
+	Spec   PipelineSpec   `json:"spec"`
 	Status PipelineStatus `json:"status,omitempty"`
 }
 

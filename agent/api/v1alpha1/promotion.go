@@ -222,7 +222,8 @@ type Promotion struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   PromotionSpec   `json:"spec,omitempty"`
+	// +required
+	Spec   PromotionSpec   `json:"spec"`
 	Status PromotionStatus `json:"status,omitempty"`
 }
 

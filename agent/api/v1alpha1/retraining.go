@@ -35,10 +35,14 @@ type RetrainingSpec struct {
 	TimeZone string `json:"timeZone,omitempty"`
 
 	// StartAt is when the first slot may be. Default: the creation of the Retraining.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +optional
 	StartAt *metav1.Time `json:"startAt,omitempty"`
 
 	// EndAt is when the last slot may be. Default: never.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +optional
 	EndAt *metav1.Time `json:"endAt,omitempty"`
 
@@ -51,6 +55,7 @@ type RetrainingSpec struct {
 	// not all begin at once. The slot stays what it is. Default: none.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="jitter must be at most 87600h, which is ten years"
 	// +optional
 	Jitter metav1.Duration `json:"jitter,omitzero"`
 
@@ -81,6 +86,7 @@ type RetrainingSpec struct {
 	// good. Default: none.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="startingDeadline must be at most 87600h, which is ten years"
 	// +optional
 	StartingDeadline metav1.Duration `json:"startingDeadline,omitzero"`
 
@@ -95,6 +101,7 @@ type RetrainingSpec struct {
 	// Timeout of one attempt. Default: none.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="timeout must be at most 87600h, which is ten years"
 	// +optional
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
@@ -109,6 +116,7 @@ type RetrainingSpec struct {
 	// +kubebuilder:default="1m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="retryBackoff must be at most 87600h, which is ten years"
 	// +optional
 	RetryBackoff metav1.Duration `json:"retryBackoff,omitzero"`
 
@@ -178,6 +186,7 @@ type RetrainingTriggers struct {
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="minimumInterval must be at most 87600h, which is ten years"
 	// +optional
 	MinimumInterval metav1.Duration `json:"minimumInterval,omitzero"`
 }
@@ -194,10 +203,12 @@ type DataTrigger struct {
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
-	// Interval between two looks. A look is one list of the prefix. Default 5m.
+	// Interval between two looks, at least 1s. A look is one list of the prefix. Default 5m.
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="interval must be at most 87600h, which is ten years"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
 
@@ -206,6 +217,7 @@ type DataTrigger struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="settle must be at most 87600h, which is ten years"
 	// +optional
 	Settle metav1.Duration `json:"settle,omitzero"`
 }
@@ -237,13 +249,16 @@ type MetricTrigger struct {
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="for must be at most 87600h, which is ten years"
 	// +optional
 	For metav1.Duration `json:"for,omitzero"`
 
-	// Interval between two measurements. Default 1m.
+	// Interval between two measurements, at least 500ms. Default 1m.
 	// +kubebuilder:default="1m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('500ms')",message="interval must be at least 500ms"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="interval must be at most 87600h, which is ten years"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
 }
@@ -612,7 +627,8 @@ type Retraining struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   RetrainingSpec   `json:"spec,omitempty"`
+	// +required
+	Spec   RetrainingSpec   `json:"spec"`
 	Status RetrainingStatus `json:"status,omitempty"`
 }
 

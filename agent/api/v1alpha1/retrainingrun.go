@@ -12,6 +12,8 @@ type RetrainingRunSpec struct {
 	// +required
 	Retraining string `json:"retraining"`
 	// Slot for which it is: the time of a schedule, or at which a trigger fired.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +required
 	Slot metav1.Time `json:"slot"`
 	// Trigger is what started it.
@@ -42,6 +44,8 @@ type RunValues struct {
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
 	// LastSuccess is the slot of the newest run that had succeeded.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +optional
 	LastSuccess *metav1.Time `json:"lastSuccess,omitempty"`
 	// Versions that served, by the stages of the Model.
@@ -62,6 +66,8 @@ type RunData struct {
 	// Count of objects, and the time of the Newest.
 	// +optional
 	Count int64 `json:"count,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 	// +optional
 	Newest *metav1.Time `json:"newest,omitempty"`
 }
@@ -248,7 +254,8 @@ type RetrainingRun struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   RetrainingRunSpec   `json:"spec,omitempty"`
+	// +required
+	Spec   RetrainingRunSpec   `json:"spec"`
 	Status RetrainingRunStatus `json:"status,omitempty"`
 }
 
