@@ -43,9 +43,6 @@ func (g *Git) ProposeResult(ctx context.Context, r *v1alpha1.Retraining, run *v1
 		Retraining: r.Name, Run: run.Name, Slot: run.Spec.Slot.Time, Trigger: string(run.Spec.Trigger.Kind) + ": " + run.Spec.Trigger.Message,
 		Evidence: evidence, Author: g.Author, Time: time.Now(),
 	}
-	if p := run.Status.Proposal; p != nil {
-		a.Replaces = p.Commit
-	}
 	made, err := proposal.ProposeVersion(ctx, tree, rendered, push, d.source.Revision.Commit, a)
 	if e, is := errors.AsType[*proposal.Error](err); is && e.Kind == proposal.Settled {
 		return v1alpha1.ProposalStatus{Message: "in Git already"}, nil
@@ -69,7 +66,7 @@ type destination struct {
 	repo   *v1alpha1.Repository
 	source sync.Source
 	model  types.NamespacedName
-	// overlay that has the Model; nil if none of the Repository has.
+	// overlay that has the Model, or else the Retraining; nil if none of the Repository has.
 	overlay *v1alpha1.Overlay
 }
 
@@ -98,6 +95,9 @@ func (g *Git) destination(ctx context.Context, r *v1alpha1.Retraining, run *v1al
 	}
 	d.model = types.NamespacedName{Namespace: r.Namespace, Name: run.Spec.Model}
 	d.overlay, err = g.overlayWith(ctx, d.model, name, d.asked.Stage)
+	if d.overlay == nil && home != nil && home.RepositoryName() == name {
+		d.overlay = home
+	}
 	return d, err
 }
 
@@ -168,7 +168,7 @@ func (g *Git) overlayWith(ctx context.Context, model, repository types.Namespace
 	return nil, invalid("no Overlay of Repository %s applies the Model %s, so that its stage %s cannot be set there: name the Repository that has it, or leave out spec.result.propose.stage", repository, model, stage)
 }
 
-// renders renders the Overlay that has the Model, where that is called for: a stage is to be found, or
+// renders renders the Overlay that has the Model, or the Retraining, where that is called for: a stage is to be found, or
 // nobody looks at the branch before the cluster follows it. Nil is for what the plan of a pull request shows.
 func (g *Git) renders(ctx context.Context, d destination) (proposal.Render, error) {
 	if d.overlay == nil || d.asked.Stage == "" && d.asked.Branch == "" {

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,14 +11,17 @@ import (
 
 	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
+	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/gitrepo"
 	"github.com/sluice-dev/sluice/agent/proposal"
 	"github.com/sluice-dev/sluice/agent/record"
+	"github.com/sluice-dev/sluice/agent/render"
 	"github.com/sluice-dev/sluice/agent/sync"
 	"github.com/sluice-dev/sluice/e2e/gitserver"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 )
@@ -29,6 +34,20 @@ type house struct {
 	client client.Client
 	git    *Git
 }
+
+// TestMain makes the test binary a render worker too.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "render-worker" {
+		if err := render.Serve(os.Stdin, os.Stdout, renderLimits, func(s render.Source) (agent.Tree, error) { return gitrepo.OpenTree(s.Dir, s.Commit) }); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+var renderLimits = render.Limits{Memory: 1 << 30, Time: time.Minute, Output: 64 << 20, Objects: 1000}
 
 var platform = types.NamespacedName{Namespace: "sluice", Name: "platform"}
 
@@ -62,9 +81,19 @@ func newHouse(t *testing.T, objects ...client.Object) *house {
 	if err := inventories.Save(t.Context(), sync.OwnerOf(overlay), agent.Inventory{{Group: "sluice.dev", Kind: "Retraining", Namespace: "ml", Name: "weekly"}: {}}); err != nil {
 		t.Fatal(err)
 	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := cluster.New(&rest.Config{Host: "http://127.0.0.1:1"}, func(agent.Owner) {}) // nothing is asked of it
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := render.NewPool([]string{self, "render-worker"}, 1, renderLimits)
+	t.Cleanup(pool.Close)
 	h.git = &Git{
 		Repositories: &Repositories{
-			Client: h.client, Live: h.client, AllowInsecure: true, Syncer: &sync.Syncer{Inventories: inventories},
+			Client: h.client, Live: h.client, AllowInsecure: true, Syncer: &sync.Syncer{Inventories: inventories, Cluster: there, Renders: pool},
 			heads: map[types.NamespacedName]head{}, wanted: map[types.NamespacedName]bool{},
 		},
 		Author: gitrepo.Author{Name: "Sluice", Email: "sluice@example.com"},
@@ -180,6 +209,22 @@ func TestProposeResultToABranch(t *testing.T) {
 	h.fetch()
 	if again, err := h.propose(weekly(), toMain); err != nil || again.Commit != "" || h.at("main") != made.Commit {
 		t.Errorf("%+v, %v, main is at %s", again, err, h.at("main"))
+	}
+}
+
+// Nobody looks at what is pushed to a named branch before the cluster has it: the Overlay of the Retraining has to
+// render with it, though none of the Repository has the Model.
+func TestProposeResultIsSeenFirst(t *testing.T) {
+	h := newHouse(t)
+	before, err := h.repo.Commit(gitserver.Change{Files: map[string]string{"kustomization.yaml": "resources: [models/versions]\n",
+		"models/versions/kustomization.yaml": "resources: []\npatches:\n- target: {kind: ModelVersion}\n  patch: |-\n    - op: remove\n      path: /spec/nothing\n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.fetch()
+	_, err = h.propose(weekly(), toMain)
+	if e, is := errors.AsType[*proposal.Error](err); !is || e.Kind != proposal.NoPlace || !strings.Contains(err.Error(), "would not render") || h.at("main") != before {
+		t.Errorf("%v, main is at %s, want %s", err, h.at("main"), before)
 	}
 }
 
