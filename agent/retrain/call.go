@@ -184,8 +184,8 @@ func (g going) attempt(ctx context.Context) (attempt, error) {
 		return a, fmt.Errorf("the run has parameters (%s), which only kfp and workflow take: write {{ }} into the template", slices.Sorted(maps.Keys(parameters))[0])
 	}
 	if template.KFP != nil {
-		if err := g.pin(ctx, &a, template.KFP); err != nil || a.wait != "" {
-			return a, err
+		if g.pin(ctx, &a, template.KFP); a.wait != "" {
+			return a, nil
 		}
 	}
 	a.run = engine.Run{
@@ -196,22 +196,22 @@ func (g going) attempt(ctx context.Context) (attempt, error) {
 }
 
 // pin says which pipeline and which version it is: what the first attempt had, or what they are now.
-func (g going) pin(ctx context.Context, a *attempt, run *v1alpha1.KFPRun) error {
+func (g going) pin(ctx context.Context, a *attempt, run *v1alpha1.KFPRun) {
 	if a.kfp == nil {
-		p, err := g.pipeline(ctx, run.Pipeline)
+		p, err := g.pipeline(ctx, g.Live, run.Pipeline) // what is kept of it may be of the commit before
 		if err != nil {
-			return err
+			a.wait = fmt.Sprintf("Pipeline %s cannot be read: %s", run.Pipeline, err)
+			return
 		}
 		*run = pipelines.Resolved(*run, p, g.run.Spec.Model)
 		if p != nil && run.Version == "" {
 			run.Version, _, a.wait = pipelines.Pinned(*p)
 		}
 		a.kfp = &v1alpha1.RunPipeline{Name: run.Pipeline, Version: run.Version, Address: run.Address}
-		return nil
+		return
 	}
 	*run = pipelines.Resolved(*run, nil, g.run.Spec.Model)
 	run.Pipeline, run.Version, run.Address = a.kfp.Name, a.kfp.Version, a.kfp.Address
-	return nil
 }
 
 // valuesOf are what the templates of a run are filled with.

@@ -34,7 +34,7 @@ type Trainer struct {
 	Client  client.Client
 	// Cache has Models, ModelVersions and Pipelines.
 	Cache client.Reader
-	// Live reads past the cache: Secrets and ConfigMaps, which are never kept.
+	// Live reads past the cache: Secrets and ConfigMaps, which are never kept, and the Pipeline of a run that begins.
 	Live client.Reader
 	// Pipelines is the engine of Kubeflow Pipelines in the name of an account.
 	Pipelines func(cluster.Account) engine.Engine

@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/analysis"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/artifact"
 	"github.com/sluice-dev/sluice/agent/decimal"
+	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/agent/measure"
 	"github.com/sluice-dev/sluice/agent/slot"
 	corev1 "k8s.io/api/core/v1"
@@ -223,22 +225,31 @@ func (w *pass) definition(ctx context.Context) (slot.Definition, error) {
 	if triggers == nil || !triggers.Commit {
 		return slot.Definition{}, nil
 	}
-	parts := []any{w.retraining.Spec.Run}
-	var since time.Time
-	switch run := w.retraining.Spec.Run.DeepCopy(); {
+	run := w.retraining.Spec.Run.DeepCopy()
+	raw, err := json.Marshal(run)
+	if err != nil {
+		return slot.Definition{}, err
+	}
+	sum := sha256.Sum256(raw)
+	d := slot.Definition{Digest: "sha256:" + hex.EncodeToString(sum[:]), Since: w.now.UTC().Truncate(time.Second)}
+	switch {
 	case run.KFP != nil:
-		p, err := w.pipeline(ctx, run.KFP.Pipeline)
-		if err != nil {
+		p, err := w.pipeline(ctx, w.Cache, run.KFP.Pipeline)
+		switch {
+		case err != nil:
 			return slot.Definition{}, err
+		case p == nil && strings.HasPrefix(w.retraining.Status.Definition, d.Digest+and): // it was deleted, and nothing else changed
+			return slot.Definition{}, nil
+		case p == nil:
+			return d, nil
 		}
-		if p != nil {
-			if p.Status.Digest == "" {
-				return slot.Definition{}, nil // it has not been delivered yet
-			}
-			parts = append(parts, p.Status.Digest)
-			if p.Status.DeliveredAt != nil {
-				since = p.Status.DeliveredAt.Time
-			}
+		_, digest, wait := pipelines.Pinned(*p)
+		if wait != "" { // what it has may be of the commit before
+			return slot.Definition{}, nil
+		}
+		d.Digest += and + digest
+		if p.Status.DeliveredAt != nil {
+			d.Since = p.Status.DeliveredAt.Time
 		}
 	case run.Workflow != nil:
 		last, err := w.ask("definition", run.Workflow, definitionInterval, func(ctx context.Context) (seen, error) { return w.template(ctx, *run.Workflow) })
@@ -246,18 +257,13 @@ func (w *pass) definition(ctx context.Context) (slot.Definition, error) {
 		if last.at.IsZero() {
 			return slot.Definition{}, nil
 		}
-		parts = append(parts, last.seen.digest)
+		d.Digest += and + last.seen.digest
 	}
-	raw, err := json.Marshal(parts)
-	if err != nil {
-		return slot.Definition{}, err
-	}
-	sum := sha256.Sum256(raw)
-	if since.IsZero() {
-		since = w.now.UTC().Truncate(time.Second)
-	}
-	return slot.Definition{Digest: "sha256:" + hex.EncodeToString(sum[:]), Since: since}, nil
+	return d, nil
 }
+
+// and comes before the digest of what lives elsewhere.
+const and = "+"
 
 // template is the digest of a template of Argo Workflows.
 func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, error) {
@@ -286,9 +292,9 @@ func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, er
 }
 
 // pipeline is the Pipeline of a name; nil if it is one that only Kubeflow Pipelines knows.
-func (w *pass) pipeline(ctx context.Context, name string) (*v1alpha1.Pipeline, error) {
+func (w *pass) pipeline(ctx context.Context, from client.Reader, name string) (*v1alpha1.Pipeline, error) {
 	var p v1alpha1.Pipeline
-	err := w.Cache.Get(ctx, client.ObjectKey{Namespace: w.name.Namespace, Name: name}, &p)
+	err := from.Get(ctx, client.ObjectKey{Namespace: w.name.Namespace, Name: name}, &p)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

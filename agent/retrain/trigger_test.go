@@ -2,6 +2,7 @@ package retrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 func TestOutside(t *testing.T) {
@@ -226,5 +229,118 @@ func TestDataTrigger(t *testing.T) {
 	w.look(agent, start.Add(3*time.Hour))
 	if len(w.records()) != 1 {
 		t.Errorf("it began again with the same data:\n%s", w.began())
+	}
+}
+
+// delivered puts a version of a Pipeline on record, of a generation of it.
+func delivered(p *v1alpha1.Pipeline, generation int64, digit string) {
+	p.Generation = generation
+	p.Status = v1alpha1.PipelineStatus{
+		ObservedGeneration: generation, Version: "sha256-" + digit, Digest: "sha256:" + digit,
+		Conditions: []metav1.Condition{{Type: v1alpha1.ReadyCondition, Status: metav1.ConditionTrue}},
+	}
+}
+
+// A commit that changes the run and its Pipeline is one change, as soon as the version is delivered. That the Pipeline
+// is deleted is none.
+func TestCommitTrigger(t *testing.T) {
+	w, agent := byTriggers(t, v1alpha1.RetrainingTriggers{Commit: true, MinimumInterval: metav1.Duration{Duration: time.Second}})
+	w.now = at("03:00:01")
+	save := func(o client.Object) {
+		t.Helper()
+		if err := w.store.Update(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := func(after string, want int) {
+		t.Helper()
+		for range 2 {
+			w.pass(agent)
+			w.ends()
+			w.now = w.now.Add(time.Minute)
+		}
+		if got := len(w.records()); got != want {
+			t.Fatalf("%s there are %d runs:\n%s", after, got, w.began())
+		}
+	}
+	p := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train"}}
+	delivered(p, 1, "1")
+	if err := w.store.Create(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	begun("at first", 0)
+	r := w.retraining()
+	r.Spec.Run.Parameters = map[string]string{"rows": "7"}
+	save(&r)
+	p.Generation = 2
+	save(p)
+	begun("while the version is that of the commit before", 0)
+	delivered(p, 2, "2")
+	save(p)
+	begun("once it is delivered", 1)
+	if err := w.store.Delete(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	begun("without the Pipeline", 1)
+	again := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train"}}
+	delivered(again, 1, "2")
+	if err := w.store.Create(context.Background(), again); err != nil {
+		t.Fatal(err)
+	}
+	begun("with the same content again", 1)
+	r = w.retraining()
+	r.Spec.Run.KFP.Pipeline = "theirs"
+	save(&r)
+	begun("with another pipeline, which only Kubeflow Pipelines knows", 2)
+}
+
+// A run that begins is pinned to what the Pipeline has now, whatever the cache has of it, and waits while that cannot
+// be read.
+func TestPinnedPastTheCache(t *testing.T) {
+	w, agent := byTriggers(t, v1alpha1.RetrainingTriggers{Commit: true})
+	delete(w.refuses, "reach")
+	w.now = at("03:00:01")
+	old, now := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train"}}, &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train"}}
+	delivered(old, 1, "1")
+	delivered(now, 2, "2")
+	if err := w.store.Create(context.Background(), now); err != nil {
+		t.Fatal(err)
+	}
+	agent.Cache = interceptor.NewClient(w.client(), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if p, is := o.(*v1alpha1.Pipeline); is {
+			old.DeepCopyInto(p)
+			return nil
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	away := errors.New("the API server is away")
+	agent.Live = interceptor.NewClient(w.client(), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if _, is := o.(*v1alpha1.Pipeline); is && away != nil {
+			return away
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	w.pass(agent)
+	r := w.retraining()
+	r.Spec.Run.Parameters = map[string]string{"rows": "7"}
+	if err := w.store.Update(context.Background(), &r); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(agent)
+	w.pass(agent)
+	if runs := w.records(); len(runs) != 1 || runs[0].Status.Phase != v1alpha1.RunPending || runs[0].Status.Message != "it waits: Pipeline train cannot be read: the API server is away" {
+		t.Fatalf("there are %+v", runs)
+	}
+	away = nil
+	for len(w.records()[0].Status.Attempts) == 0 {
+		w.now = w.now.Add(time.Minute)
+		w.pass(agent)
+		select {
+		case <-w.woken:
+		case <-time.After(time.Second):
+		}
+	}
+	if kfp := w.records()[0].Status.Attempts[0].KFP; kfp == nil || kfp.Version != "sha256-2" {
+		t.Errorf("it is pinned to %+v", kfp)
 	}
 }
