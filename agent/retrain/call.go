@@ -29,6 +29,9 @@ type call struct {
 	what       string // reach, start, state, stop, collect, propose, delete
 }
 
+// of says whose a call is: one namespace does not get all seats.
+func (c call) of() string { return c.retraining.Namespace }
+
 // answer is what a call came to.
 type answer struct {
 	id       string

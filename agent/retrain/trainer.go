@@ -123,6 +123,8 @@ const (
 
 func (t *Trainer) remembered(name types.NamespacedName) *memory {
 	t.once.Do(func() {
+		t.calls.Of, t.reads.Of = call.of, call.of
+		t.looks.Of = func(l look) string { return l.retraining.Namespace }
 		t.calls.Parallel, t.calls.Done = callsAtOnce, func(c call) { t.Wake(c.retraining) }
 		t.reads.Parallel, t.reads.Done = readsAtOnce, func(c call) { t.Wake(c.retraining) }
 		t.looks.Parallel, t.looks.Done = looksAtOnce, func(l look) { t.Wake(l.retraining) }

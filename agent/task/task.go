@@ -10,12 +10,15 @@ import (
 type Tasks[K comparable, V any] struct {
 	// Parallel is how many are done at once; the others wait for their turn. 0 is for no bound.
 	Parallel int
+	// Of says whose a task is: of the seats nobody gets more than a quarter, so that one whose server does not
+	// answer holds up nobody else. nil: they are all one's.
+	Of func(K) string
 	// Done is called with the key of a task that there is an answer to. It must not block.
 	Done func(K)
 
 	mu    sync.Mutex
-	once  sync.Once
 	seats chan struct{}
+	of    map[string]chan struct{} // the seats of each
 	under map[K]*one[V]
 }
 
@@ -70,11 +73,10 @@ func (t *Tasks[K, V]) Forget(such func(K) bool) {
 
 func (t *Tasks[K, V]) work(ctx context.Context, key K, o *one[V], do func(context.Context) (V, error)) {
 	defer o.end()
-	if t.Parallel > 0 {
-		t.once.Do(func() { t.seats = make(chan struct{}, t.Parallel) })
+	for _, seats := range t.seatsOf(key) {
 		select {
-		case t.seats <- struct{}{}:
-			defer func() { <-t.seats }()
+		case seats <- struct{}{}:
+			defer func() { <-seats }()
 		case <-ctx.Done():
 			return
 		}
@@ -87,6 +89,26 @@ func (t *Tasks[K, V]) work(ctx context.Context, key K, o *one[V], do func(contex
 	if wanted {
 		t.Done(key)
 	}
+}
+
+// seatsOf are the rooms in which a task needs a seat, one after the other.
+func (t *Tasks[K, V]) seatsOf(key K) []chan struct{} {
+	if t.Parallel <= 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seats == nil {
+		t.seats, t.of = make(chan struct{}, t.Parallel), map[string]chan struct{}{}
+	}
+	if t.Of == nil {
+		return []chan struct{}{t.seats}
+	}
+	whose := t.Of(key)
+	if t.of[whose] == nil {
+		t.of[whose] = make(chan struct{}, max(t.Parallel/4, 1))
+	}
+	return []chan struct{}{t.of[whose], t.seats}
 }
 
 // kept does a task. What it reads others wrote: should that make it panic, it has failed.

@@ -86,12 +86,36 @@ func TestAPanicIsAnError(t *testing.T) {
 
 func TestForgottenTasksEnd(t *testing.T) {
 	tasks, done := watched(1)
-	ended := make(chan struct{})
-	tasks.Ask("a", func(ctx context.Context) (int, error) { <-ctx.Done(); close(ended); return 0, ctx.Err() })
+	begun, ended := make(chan struct{}), make(chan struct{})
+	tasks.Ask("a", func(ctx context.Context) (int, error) { close(begun); <-ctx.Done(); close(ended); return 0, ctx.Err() })
+	<-begun
 	tasks.Ask("b", answer(1, nil))
 	tasks.Forget(func(key string) bool { return key == "a" })
 	<-ended
 	if key := <-done; key != "b" {
 		t.Fatalf("told of %s", key)
+	}
+}
+
+// One whose tasks do not end takes a quarter of the seats, and the others go on.
+func TestNobodyTakesAllSeats(t *testing.T) {
+	tasks, done := watched(8)
+	tasks.Of = func(key string) string { return key[:1] }
+	var stuck atomic.Int32
+	held := make(chan struct{})
+	defer close(held)
+	for _, key := range strings.Split("a1 a2 a3 a4 a5 a6 a7 a8 a9", " ") {
+		tasks.Ask(key, func(context.Context) (int, error) { stuck.Add(1); <-held; return 0, nil })
+	}
+	for _, key := range strings.Split("b1 b2 b3 b4 b5 b6 b7 b8 b9", " ") {
+		tasks.Ask(key, answer(1, nil))
+	}
+	for range 9 {
+		if key := <-done; key[:1] != "b" {
+			t.Errorf("%s is done", key)
+		}
+	}
+	if n := stuck.Load(); n > 2 {
+		t.Errorf("%d of one were under way at once", n)
 	}
 }
