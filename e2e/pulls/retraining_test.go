@@ -81,7 +81,7 @@ func TestRetraining(t *testing.T) {
 	if superseded.Title != "fraud: v12 from weekly" || superseded.User.Login != h.bot.Name || superseded.Draft {
 		t.Errorf("the pull request is %+v", superseded)
 	}
-	if !contains(superseded.Body, h.Namespace+"/weekly-1", "2026-11-09 03:00 UTC", "Schedule: 0 3", "5m", "auc", "0.940", "0.941", "payments-2026", "serves in staging, in the place of `v7`") {
+	if !contains(superseded.Body, h.Namespace+"/weekly-1", "2026-11-09 03:00:00 UTC", "Schedule: 0 3", "5m", "auc", "0.940", "0.941", "payments-2026", "serves in staging, in the place of `v7`") {
 		t.Errorf("its body:\n%s", superseded.Body)
 	}
 	h.status(superseded.Head.SHA, "sluice/plan", "success", "1 model promotes")
