@@ -63,6 +63,7 @@ func TestName(t *testing.T) {
 		{"fraud-20261123-0300", 17, "fraud-20261123-0300-17"},
 		{"fraud.weekly-1", 1, "fraud-weekly-1-31375f0a57-1"},
 		{"2nd-model-1", 1, "run-2nd-model-1-26fa3b7a8d-1"},
+		{"a-name-that-katib-does-not-take-20261125-0300", 12, "a-name-that-katib-does-not-229d253db9-12"},
 		{long, 2, "fraud-fraud-fraud-fraud-fra-3a0b9beabb-2"},
 	} {
 		got := Name(c.record, c.attempt)
@@ -83,6 +84,26 @@ func TestName(t *testing.T) {
 			names[name] = record
 		}
 	}
+}
+
+// FuzzName: what the API server takes as the name of a record gives a name that all engines take, and another
+// record or attempt gives another one.
+func FuzzName(f *testing.F) {
+	for _, record := range []string{"fraud-20261125-0300", "a.b", "3", "3d", "a-b.c", strings.Repeat("x-", 60) + "x", strings.Repeat("1.", 40) + "1", "run-1"} {
+		f.Add(record, "a.b-c", int32(1), int32(17))
+	}
+	f.Fuzz(func(t *testing.T, one, two string, first, second int32) {
+		if first < 1 || second < 1 || len(validation.IsDNS1123Subdomain(one)) > 0 || len(validation.IsDNS1123Subdomain(two)) > 0 {
+			t.Skip()
+		}
+		name := Name(one, first)
+		if err := checkName(name); err != nil {
+			t.Errorf("Name(%q, %d): %v", one, first, err)
+		}
+		if (one != two || first != second) && name == Name(two, second) {
+			t.Errorf("%s is the name for attempt %d at %s and for attempt %d at %s", name, first, one, second, two)
+		}
+	})
 }
 
 func TestCheckName(t *testing.T) {

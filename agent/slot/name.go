@@ -3,7 +3,6 @@ package slot
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 
@@ -28,16 +27,6 @@ func RunName(retraining string, slot time.Time, trigger v1alpha1.TriggerKind, ke
 func spanName(retraining string, s Skip) string {
 	end := joined(stamp(s.Last), "missed", hashed(s.Message())[:8])
 	return joined(fit(retraining, longestName-1-len(end)), end)
-}
-
-// AttemptName is the name that the engine's run of an attempt has, for an engine that allows names
-// of so many characters: at least 20. It begins with a letter, as Katib and JobSet ask for.
-func AttemptName(run string, attempt int32, longest int) string {
-	end := fmt.Sprint(attempt)
-	if run == "" || run[0] < 'a' || run[0] > 'z' {
-		run = "r-" + run
-	}
-	return joined(fit(run, min(longest, longestName)-1-len(end)), end)
 }
 
 // stamp orders as the time does, also where some have seconds and some have none. It is empty for

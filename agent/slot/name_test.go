@@ -48,38 +48,16 @@ func TestRunNamesAreInOrder(t *testing.T) {
 	}
 }
 
-func TestAttemptName(t *testing.T) {
-	for _, c := range []struct {
-		run     string
-		attempt int32
-		longest int
-		want    string
-	}{
-		{"fraud-20261125-0300", 1, 63, "fraud-20261125-0300-1"},
-		{"fraud-20261125-0300", 2, 40, "fraud-20261125-0300-2"},
-		{"a-name-that-katib-does-not-take-20261125-0300", 12, 40, "a-name-that-katib-does-not-t-229d253d-12"},
-		{"3d-20261125-0300", 1, 63, "r-3d-20261125-0300-1"},
-	} {
-		if got := AttemptName(c.run, c.attempt, c.longest); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
-		}
-	}
-}
-
-func FuzzNames(f *testing.F) {
+func FuzzRunName(f *testing.F) {
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	for _, name := range []string{"fraud", "a.b", "-", "", "ÄÖ", strings.Repeat("x-", 60), "3"} {
-		f.Add(name, "key", int64(1790000000), int32(1), 40)
+		f.Add(name, "key", int64(1790000000))
 	}
-	f.Fuzz(func(t *testing.T, name, key string, unix int64, attempt int32, longest int) {
+	f.Fuzz(func(t *testing.T, name, key string, unix int64) {
 		at := time.Unix(unix%(1<<37), 0)
-		longest = 20 + (longest%100+100)%100
-		attempt = max(1, attempt%18)
 		for _, kind := range []v1alpha1.TriggerKind{v1alpha1.TriggerSchedule, v1alpha1.TriggerManual} {
-			run := RunName(name, at, kind, key)
-			engine := AttemptName(run, attempt, longest)
-			if !label.MatchString(run) || len(run) > 63 || !label.MatchString(engine) || len(engine) > min(longest, 63) || engine[0] < 'a' {
-				t.Fatalf("%q: %q, %q of %d", name, run, engine, longest)
+			if run := RunName(name, at, kind, key); !label.MatchString(run) || len(run) > 63 {
+				t.Fatalf("%q: %q", name, run)
 			}
 		}
 	})
