@@ -3,9 +3,7 @@ package fill
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -76,35 +74,6 @@ func (t Template) Fill(v Values) (string, error) {
 		return "", fmt.Errorf("the template %s cannot be filled: %s", quoted(t.text), reason(err))
 	}
 	return result.String(), nil
-}
-
-// Templates are templates by name, such as the parameters of a run.
-type Templates map[string]Template
-
-// ParseAll reads templates by name.
-func ParseAll(texts map[string]string) (Templates, error) {
-	all := Templates{}
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		t, err := Parse(texts[name])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all[name] = t
-	}
-	return all, nil
-}
-
-// Fill fills all of them.
-func (all Templates) Fill(v Values) (map[string]string, error) {
-	texts := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		text, err := all[name].Fill(v)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		texts[name] = text
-	}
-	return texts, nil
 }
 
 var errTooLong = fmt.Errorf("it becomes longer than %d bytes", longestResult)

@@ -176,23 +176,6 @@ func TestFillIsBounded(t *testing.T) {
 	}
 }
 
-func TestParseAll(t *testing.T) {
-	all, err := ParseAll(map[string]string{"date": `{{ .Slot.Format "2006" }}`, "epochs": "3"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := all.Fill(values(t)); err != nil || len(got) != 2 || got["date"] != "2026" || got["epochs"] != "3" {
-		t.Error(got, err)
-	}
-	if _, err := ParseAll(map[string]string{"b": "{{", "a": "{{ .X }}"}); err == nil || !strings.HasPrefix(err.Error(), "a: the template") {
-		t.Error(err)
-	}
-	all, _ = ParseAll(map[string]string{"x": `{{ .Version "none" }}`})
-	if _, err := all.Fill(values(t)); err == nil || !strings.HasPrefix(err.Error(), "x: the template") {
-		t.Error(err)
-	}
-}
-
 func TestDocument(t *testing.T) {
 	const document = ` {"replicas" : 3, "big":12345678901234567890.10 ,"{{ .Key }}": "<&>\u00e9",
   "args": [ "--date={{ .Slot.Format \"2006-01-02\" }}" , {"name": "{{ .Model }}", "name": "{{ .Model }}"}, null, true, "", [[]], {} ],
