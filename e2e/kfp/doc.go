@@ -14,14 +14,14 @@
 // (JSON, escaped once more than the query is), compares names without regard to case as MySQL does,
 // has at most 200 items a page, and refuses a page token of another filter. Fields that are not known are refused
 // in bodies. An answer with an error is grpc-gateway's {"code", "message", "details"}, with "error" as
-// older ones have it; uploads and artifacts have {"error_message", "error_details"} instead. An upload that the
+// older ones have it; uploads have {"error_message", "error_details"} instead. An upload that the
 // account has no right to is answered 400 with no reason, and a run of a deleted version 500 with a
 // reason that only the message tells. Names of pipelines, versions and experiments exist once, and one
 // more is answered 409. In multi-user mode a run needs an experiment, and a request a token; without it
 // there is one default experiment, and nobody is asked who they are. A run that is terminated is
 // CANCELING until its pods have ended and is then FAILED, as the workflow below it is. Terminating a
 // run that is over is answered 400. Tasks have neither outputs nor messages nor names of pods. Parameters are
-// checked when a run is created. The artifacts of a v2 run cannot be read: the answer is 500.
+// checked when a run is created.
 //
 // # What is not
 //
@@ -31,8 +31,7 @@
 // header kubeflow-userid is refused as the mesh of the distribution does it, before the server. A pipeline
 // is a YAML document with the fields that are looked at, and is never compiled. Package URLs are refused
 // as private addresses are. Filters know EQUALS, NOT_EQUALS, IN and IS_SUBSTRING over texts, and lists are
-// sorted by creation. Recurring runs, tags, updates, retries and the older API are missing. An artifact that
-// a test puts (Run.Artifact) can be read, which is so for workflows of the older API only.
+// sorted by creation. Recurring runs, tags, updates, retries, artifacts and the older API are missing.
 //
 // # Kubernetes-native mode
 //

@@ -170,8 +170,6 @@ func TestRunsAreMadeEachTime(t *testing.T) {
 	a.want("POST", "/runs/"+id+":terminate", "", 400, "Row not found")
 	a.server.Run(id).Stopped()
 	a.want("GET", "/runs/"+id, "", 200, `"state":"FAILED"`)
-	a.want("GET", "/runs/"+id+"/nodes/n/artifacts/a:read", "", 500, "read artifact from run with v2 IR spec is not supported")
-	a.want("GET", "/runs/none/nodes/n/artifacts/a:read", "", 403, "not found")
 	a.server.Forget(id)
 	a.want("GET", "/runs/"+id, "", 404, "Run "+id+" not found")
 	a.want("POST", "/runs/"+id+":terminate", "", 404, "not found")

@@ -1,7 +1,6 @@
 package kfp
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -125,13 +124,6 @@ func (r Run) Unseen() {
 	})
 }
 
-// Artifact lets the artifact of a node be read, which is so for workflows of the older API only.
-func (r Run) Artifact(node, name string, content []byte) {
-	r.server.mu.Lock()
-	defer r.server.mu.Unlock()
-	r.server.artifacts[artifactKey(r.id, node, name)] = content
-}
-
 func (r *run) become(state string, now stamp) {
 	r.State, r.changedAt = state, now
 	r.History = append(r.History, change{At: now, State: state})
@@ -222,5 +214,3 @@ func (r *run) next(w Walk, now stamp) bool {
 	}
 	return false
 }
-
-func artifactKey(run, node, name string) string { return fmt.Sprintf("%s/%s/%s", run, node, name) }

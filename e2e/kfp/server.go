@@ -63,7 +63,6 @@ type Server struct {
 	pipelines   []*pipeline
 	versions    []*version
 	runs        []*run
-	artifacts   map[string][]byte
 	fault       Fault
 	requests    []Request
 }
@@ -91,7 +90,7 @@ func Start(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: "http://" + listener.Addr().String(), options: options, artifacts: map[string][]byte{}, served: make(chan struct{})}
+	s := &Server{URL: "http://" + listener.Addr().String(), options: options, served: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.record(s.misbehaving(s.mesh(s.routes()))),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -163,7 +162,6 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.HandleFunc("POST "+api+"/pipelines/upload", s.upload)
 	mux.HandleFunc("POST "+api+"/pipelines/upload_version", s.uploadVersion)
-	mux.HandleFunc("GET "+api+"/runs/{run}/nodes/{node}/artifacts/{artifact}", s.readArtifact)
 	mux.HandleFunc("GET "+api+"/healthz", s.health)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, fail(notFound, "Not Found")) })
 	return mux

@@ -33,7 +33,6 @@
 //
 // # Results
 //
-// Outputs of tasks are reported empty (kubeflow/pipelines#9858), and the endpoint that reads artifacts
-// refuses those of v2 runs. ReadArtifact asks it all the same, for runs of the older kind; the way that
-// works is that the last step writes its result to an object store.
+// None comes from here. Outputs of tasks are reported empty (kubeflow/pipelines#9858), and the endpoint that
+// reads artifacts refuses those of v2 runs: the last step writes its result to an object store.
 package kfp

@@ -572,27 +572,3 @@ func TestWalk(t *testing.T) {
 		}
 	}
 }
-
-func TestReadArtifact(t *testing.T) {
-	w := newWorld(t, kfp.Options{})
-	id := w.started(t, "r").ID
-	_, err := w.client.ReadArtifact(t.Context(), id, "train-1", "result")
-	if ReasonOf(err) != Invalid || Temporary(err) || !strings.Contains(err.Error(), "reads no artifacts of v2 runs: let the last step write the result to an object store") {
-		t.Errorf("of a v2 run: %v", err)
-	}
-	w.Run(id).Artifact("train-1", "result", []byte(`{"uri":"s3://x"}`))
-	if data, err := w.client.ReadArtifact(t.Context(), id, "train-1", "result"); err != nil || string(data) != `{"uri":"s3://x"}` {
-		t.Errorf("%s and %v", data, err)
-	}
-	w.Run(id).Artifact("train-1", "large", make([]byte, maxArtifact+1))
-	if _, err := w.client.ReadArtifact(t.Context(), id, "train-1", "large"); ReasonOf(err) != Invalid || !strings.Contains(err.Error(), "more than 1 MiB") {
-		t.Errorf("a large one: %v", err)
-	}
-	w.Run(id).Artifact("train-1", "huge", make([]byte, maxAnswer))
-	if _, err := w.client.ReadArtifact(t.Context(), id, "train-1", "huge"); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
-		t.Errorf("a huge one: %v", err)
-	}
-	if _, err := w.client.ReadArtifact(t.Context(), id, "../..", "result"); ReasonOf(err) != Invalid {
-		t.Errorf("elsewhere: %v", err)
-	}
-}
