@@ -1,14 +1,14 @@
 // Package kfp delivers pipelines to Kubeflow Pipelines and runs them there, over its REST API v2beta1 or,
 // where it keeps pipelines as objects of Kubernetes, by those.
 //
-// What goes in: a compiled pipeline (IR YAML), where it is to go, and an Order: which version is to be
+// What goes in: a compiled pipeline (IR YAML), where it is to go, and a Request: which version is to be
 // run under which name and with which parameters. What comes out: a Version that is named by its content, and
 // the State of a run. What it never does: remember anything between two calls, wait, try a call again, run
 // what has no name, send a token anywhere but to the server it was made for, or say one in an error.
 //
 // # One run for each name
 //
-// Kubeflow Pipelines makes a run each time it is asked to. So Start looks for a run of the name first and
+// Kubeflow Pipelines makes a run each time it is asked to. So Submit looks for a run of the name first and
 // again after it has made one, and when an answer is lost. If there are several of a name, one counts: the
 // oldest, and of those of the same second the one whose id comes first. Everybody who looks at the list
 // comes to the same, whoever made which. The others are terminated, and the State says so in a sentence. A

@@ -156,7 +156,7 @@ func TestHalfAnAnswer(t *testing.T) {
 			next.ServeHTTP(rw, r)
 		})
 	}))
-	run, err := w.client.Start(t.Context(), order)
+	run, err := start(t.Context(), w.client, order)
 	if err != nil || run.ID != w.counts(t, "r") {
 		t.Errorf("%+v and %v", run, err)
 	}
@@ -180,7 +180,7 @@ func TestRights(t *testing.T) {
 		return user == account && ns == namespace && verb != "terminate"
 	}})
 	order := w.order(t, "r")
-	run, err := w.client.Start(t.Context(), order)
+	run, err := start(t.Context(), w.client, order)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestRights(t *testing.T) {
 		{"another account", fixed(kfp.Token("system:serviceaccount:other:trainer")), Forbidden, "User 'system:serviceaccount:other:trainer' is not authorized with reason: (request: &ResourceAttributes{Namespace:fraud,Verb:list,"},
 	} {
 		w.client.Token = c.token
-		_, err := w.client.Start(t.Context(), order)
+		_, err := start(t.Context(), w.client, order)
 		if ReasonOf(err) != c.reason || Temporary(err) != (c.reason == Unauthenticated) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -207,7 +207,7 @@ func TestRights(t *testing.T) {
 		t.Errorf("without the right to terminate: %v", err)
 	}
 	order.Namespace = "elsewhere"
-	if _, err := w.client.Start(t.Context(), order); ReasonOf(err) != Forbidden {
+	if _, err := start(t.Context(), w.client, order); ReasonOf(err) != Forbidden {
 		t.Errorf("elsewhere: %v", err)
 	}
 	w.counts(t, "r")

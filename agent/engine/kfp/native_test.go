@@ -224,13 +224,13 @@ func TestNativeRun(t *testing.T) {
 	if objects, err := w.client.KeepsObjects(t.Context()); err != nil || !objects {
 		t.Errorf("it keeps objects: %t, %v", objects, err)
 	}
-	order := Order{Name: "r", Namespace: namespace, Experiment: "e", Version: v, Parameters: map[string]any{"data": "s3://x"}}
-	if _, err := w.client.Start(t.Context(), order); err != nil {
+	order := order{Name: "r", Namespace: namespace, Experiment: "e", Version: v, Parameters: map[string]any{"data": "s3://x"}}
+	if _, err := start(t.Context(), w.client, order); err != nil {
 		t.Fatal(err)
 	}
 	w.counts(t, "r")
 	order.Name, order.Version.ID = "r2", "uid-7"
-	if _, err := w.client.Start(t.Context(), order); ReasonOf(err) != Missing {
+	if _, err := start(t.Context(), w.client, order); ReasonOf(err) != Missing {
 		t.Errorf("of none: %v", err)
 	}
 }

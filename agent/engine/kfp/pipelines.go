@@ -147,8 +147,8 @@ func (c *Client) versions(ctx context.Context, p Pipeline, query url.Values) (pa
 	return result, err
 }
 
-// Describe reads what a version is of: its parameters, before it is run.
-func (c *Client) Describe(ctx context.Context, v Version) (Package, error) {
+// describe reads what a version is of: its parameters, before it is run.
+func (c *Client) describe(ctx context.Context, v Version) (Package, error) {
 	found, err := c.version(ctx, v)
 	if err != nil {
 		return Package{}, about(err, "the version %s", printable(v.Name))

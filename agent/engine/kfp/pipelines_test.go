@@ -30,7 +30,7 @@ func TestDeliver(t *testing.T) {
 	if n := w.Count("POST", ""); n != before {
 		t.Errorf("delivering what is there wrote %d times", n-before)
 	}
-	described, err := w.client.Describe(t.Context(), first)
+	described, err := w.client.describe(t.Context(), first)
 	if err != nil || described.Digest != one.Digest || described.Parameters["data"].Type != "STRING" {
 		t.Errorf("it is %+v and %v there", described, err)
 	}
@@ -39,15 +39,15 @@ func TestDeliver(t *testing.T) {
 	if err != nil || second.PipelineID != first.PipelineID || second.ID == first.ID {
 		t.Errorf("another content: %+v and %v", second, err)
 	}
-	if described, err := w.client.Describe(t.Context(), second); err != nil || described.Digest != small(t, "other").Digest {
+	if described, err := w.client.describe(t.Context(), second); err != nil || described.Digest != small(t, "other").Digest {
 		t.Errorf("without a platform it is %+v and %v there", described, err)
 	}
 	w.Misbehave(kfp.Only("GET", "/versions/", kfp.Body(200, `{"pipeline_spec":{"apiVersion":"argoproj.io/v1alpha1"}}`)))
-	if _, err := w.client.Describe(t.Context(), second); ReasonOf(err) != Invalid || !strings.Contains(err.Error(), "as KFP v1 compiles it") {
+	if _, err := w.client.describe(t.Context(), second); ReasonOf(err) != Invalid || !strings.Contains(err.Error(), "as KFP v1 compiles it") {
 		t.Errorf("of the older kind: %v", err)
 	}
 	w.Misbehave(kfp.Only("GET", "/versions/", kfp.Body(200, `{}`)))
-	if _, err := w.client.Describe(t.Context(), second); err == nil {
+	if _, err := w.client.describe(t.Context(), second); err == nil {
 		t.Error("there is nothing in it")
 	}
 	w.Misbehave(nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 )
 
-// Order is what is to be run.
-type Order struct {
+// order is what is to be run.
+type order struct {
 	// Name of the run: the same for the same attempt, for it is run once for each name.
 	Name string
 	// Namespace in multi-user mode.
@@ -48,18 +48,12 @@ type Request struct {
 	Description string
 }
 
-// Start has a run of the name of the order, and makes one if there is none. It can be asked again at any
-// time, by several at once: there is one run of the name that counts.
-func (c *Client) Start(ctx context.Context, o Order) (State, error) {
-	state, err := c.start(ctx, o.Name, o.Namespace, o.Experiment, func() (Order, error) { return o, nil })
-	return state, about(err, "the run %s", printable(o.Name))
-}
-
-// Submit is Start for a request. If there is no run of the name, it finds the pipeline and the version, and
-// checks the parameters before anything is started.
+// Submit has a run of the name of the request. If there is none, it finds the pipeline and the version, checks
+// the parameters, and makes one. It can be asked again at any time, by several at once: there is one run of the
+// name that counts.
 func (c *Client) Submit(ctx context.Context, r Request) (State, error) {
 	namespace := cmp.Or(r.Run.Namespace, r.Namespace)
-	state, err := c.start(ctx, r.Name, namespace, r.Run.Experiment, func() (Order, error) { return c.order(ctx, namespace, r) })
+	state, err := c.start(ctx, r.Name, namespace, r.Run.Experiment, func() (order, error) { return c.order(ctx, namespace, r) })
 	return state, about(err, "the run %s", printable(r.Name))
 }
 
@@ -80,33 +74,33 @@ func (c *Client) Find(ctx context.Context, namespace, experiment, name string) (
 }
 
 // order is what a request comes to.
-func (c *Client) order(ctx context.Context, namespace string, r Request) (Order, error) {
+func (c *Client) order(ctx context.Context, namespace string, r Request) (order, error) {
 	pipeline, err := c.FindPipeline(ctx, namespace, r.Run.Pipeline)
 	if err != nil {
-		return Order{}, err
+		return order{}, err
 	}
 	version, err := c.FindVersion(ctx, pipeline, r.Run.Version)
 	if err != nil {
-		return Order{}, err
+		return order{}, err
 	}
-	pkg, err := c.Describe(ctx, version)
+	pkg, err := c.describe(ctx, version)
 	if err != nil {
-		return Order{}, err
+		return order{}, err
 	}
 	var others json.RawMessage
 	if r.Run.Values != nil {
 		others = r.Run.Values.Raw
 	}
 	values, err := pkg.Values(r.Parameters, others)
-	return Order{
+	return order{
 		Name: r.Name, Namespace: namespace, Experiment: r.Run.Experiment, Version: version, Parameters: values,
 		PipelineRoot: r.Run.PipelineRoot, ServiceAccount: r.Run.ServiceAccount, Description: r.Description,
 	}, err
 }
 
-// start looks for a run of a name before it asks for the order: what was started goes on, whatever has
+// start looks for a run of a name before it asks what is ordered: what was started goes on, whatever has
 // become of its pipeline since.
-func (c *Client) start(ctx context.Context, name, namespace, experiment string, order func() (Order, error)) (State, error) {
+func (c *Client) start(ctx context.Context, name, namespace, experiment string, ordered func() (order, error)) (State, error) {
 	if err := checkName("a run", name); err != nil {
 		return State{}, err
 	}
@@ -121,7 +115,7 @@ func (c *Client) start(ctx context.Context, name, namespace, experiment string, 
 	if len(runs) > 0 {
 		return c.settle(ctx, runs)
 	}
-	o, err := order()
+	o, err := ordered()
 	if err != nil {
 		return State{}, err
 	}
@@ -142,7 +136,7 @@ func (c *Client) start(ctx context.Context, name, namespace, experiment string, 
 	return State{}, sayf(Broken, "Kubeflow Pipelines has made it and does not list it: it is looked for again later")
 }
 
-func (c *Client) create(ctx context.Context, experiment string, o Order) error {
+func (c *Client) create(ctx context.Context, experiment string, o order) error {
 	for what, id := range map[string]string{"pipeline": o.Version.PipelineID, "version": o.Version.ID} {
 		if _, err := part(what, id); err != nil {
 			return err // of none, the server would take the newest

@@ -18,7 +18,7 @@ import (
 func TestStart(t *testing.T) {
 	w := newWorld(t, kfp.Options{})
 	order := w.order(t, "fraud-20261123-0300")
-	run, err := w.client.Start(t.Context(), order)
+	run, err := start(t.Context(), w.client, order)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,27 +27,27 @@ func TestStart(t *testing.T) {
 		t.Errorf("%+v", run)
 	}
 	w.clock.turn(time.Hour)
-	again, err := w.client.Start(t.Context(), order)
+	again, err := start(t.Context(), w.client, order)
 	if err != nil || again != run {
 		t.Errorf("again: %+v and %v", again, err)
 	}
 	order.Name += "-2"
-	other, err := w.client.Start(t.Context(), order)
+	other, err := start(t.Context(), w.client, order)
 	if err != nil || other.ID == run.ID {
 		t.Errorf("another name: %+v and %v", other, err)
 	}
 	// Names are compared as they are, though the server does not.
 	order.Name = strings.ToUpper(order.Name)
-	if upper, err := w.client.Start(t.Context(), order); err != nil || upper.ID == other.ID {
+	if upper, err := start(t.Context(), w.client, order); err != nil || upper.ID == other.ID {
 		t.Errorf("another case: %+v and %v", upper, err)
 	}
 	order.Experiment, order.Name = "50% + more", "in an experiment of a strange name"
-	if _, err := w.client.Start(t.Context(), order); ReasonOf(err) != Invalid {
+	if _, err := start(t.Context(), w.client, order); ReasonOf(err) != Invalid {
 		t.Errorf("a percent sign: %v", err)
 	}
 	order.Experiment = "50 + more"
 	for range 2 {
-		if _, err := w.client.Start(t.Context(), order); err != nil {
+		if _, err := start(t.Context(), w.client, order); err != nil {
 			t.Error(err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestStartWithAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := w.client.Start(t.Context(), Order{Name: "r", Namespace: namespace, Experiment: "e", Version: v, Parameters: values, PipelineRoot: "s3://root", ServiceAccount: "trainer", Description: "d"})
+	run, err := start(t.Context(), w.client, order{Name: "r", Namespace: namespace, Experiment: "e", Version: v, Parameters: values, PipelineRoot: "s3://root", ServiceAccount: "trainer", Description: "d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestStartWithAll(t *testing.T) {
 		t.Error(have)
 	}
 	// What would be refused here is refused there too.
-	_, err = w.client.Start(t.Context(), Order{Name: "r2", Namespace: namespace, Experiment: "e", Version: v})
+	_, err = start(t.Context(), w.client, order{Name: "r2", Namespace: namespace, Experiment: "e", Version: v})
 	if ReasonOf(err) != Invalid || !strings.Contains(err.Error(), "parameter data is not optional") {
 		t.Error(err)
 	}
@@ -96,7 +96,7 @@ func TestStartForSingleUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		run, err := client.Start(t.Context(), Order{Name: "r", Namespace: namespace, Experiment: "e", Version: v})
+		run, err := start(t.Context(), client, order{Name: "r", Namespace: namespace, Experiment: "e", Version: v})
 		if err != nil || !slices.Equal(server.Made("r"), []string{run.ID}) {
 			t.Errorf("%+v and %v", run, err)
 		}
@@ -132,11 +132,11 @@ func TestStartWithFaults(t *testing.T) {
 					w.client.Timeout = hanging
 				}
 				w.Misbehave(kfp.Only("POST", path, kfp.First(1, c.fault)))
-				run, err := w.client.Start(t.Context(), order)
+				run, err := start(t.Context(), w.client, order)
 				if c.made && err != nil || !c.made && (ReasonOf(err) != c.reason || !Temporary(err) || len(w.Made("r")) != 0) {
 					t.Fatalf("%+v and %v", run, err)
 				}
-				again, err := w.client.Start(t.Context(), order)
+				again, err := start(t.Context(), w.client, order)
 				if err != nil || again.ID != w.counts(t, "r") || c.made && again != run || len(w.Made("r")) != 1 {
 					t.Errorf("again: %+v and %v, of %v", again, err, w.Made("r"))
 				}
@@ -161,11 +161,11 @@ func TestStartLostTwice(t *testing.T) {
 			fault(next).ServeHTTP(rw, r)
 		})
 	})
-	_, err := w.client.Start(t.Context(), order)
+	_, err := start(t.Context(), w.client, order)
 	if ReasonOf(err) != Unreachable {
 		t.Errorf("%v", err)
 	}
-	run, err := w.client.Start(t.Context(), order)
+	run, err := start(t.Context(), w.client, order)
 	if err != nil || run.ID != w.counts(t, "r") || len(w.Made("r")) != 1 {
 		t.Errorf("%+v and %v, of %v", run, err, w.Made("r"))
 	}
@@ -193,7 +193,7 @@ func TestStartRace(t *testing.T) {
 		var group sync.WaitGroup
 		for i, client := range []*Client{w.client, newClient(t, w.Server)} {
 			group.Go(func() {
-				s, err := client.Start(t.Context(), order)
+				s, err := start(t.Context(), client, order)
 				if err != nil {
 					t.Error(err)
 				}
@@ -247,7 +247,7 @@ func TestStartStorm(t *testing.T) {
 			mine := order
 			mine.Name = fmt.Sprintf("run-%d", i%names)
 			for range 50 {
-				if _, err := clients[i%2].Start(t.Context(), mine); err == nil {
+				if _, err := start(t.Context(), clients[i%2], mine); err == nil {
 					return
 				} else if !Temporary(err) {
 					t.Error(err)
@@ -262,7 +262,7 @@ func TestStartStorm(t *testing.T) {
 	w.Misbehave(nil)
 	for i := range names {
 		order.Name = fmt.Sprintf("run-%d", i)
-		s, err := w.client.Start(t.Context(), order)
+		s, err := start(t.Context(), w.client, order)
 		if err != nil || s.ID != w.counts(t, order.Name) {
 			t.Errorf("%+v and %v, of %v", s, err, w.Made(order.Name))
 		}
@@ -299,17 +299,17 @@ func TestStartLate(t *testing.T) {
 func TestStartTwinStays(t *testing.T) {
 	w := newWorld(t, kfp.Options{})
 	order := w.order(t, "r")
-	first, err := w.client.Start(t.Context(), order)
+	first, err := start(t.Context(), w.client, order)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Copy(first.ID)
 	w.Misbehave(kfp.Only("POST", ":terminate", kfp.Status(500)))
-	if _, err := w.client.Start(t.Context(), order); ReasonOf(err) != Broken || !Temporary(err) || !strings.Contains(err.Error(), "it was made 2 times, and") {
+	if _, err := start(t.Context(), w.client, order); ReasonOf(err) != Broken || !Temporary(err) || !strings.Contains(err.Error(), "it was made 2 times, and") {
 		t.Errorf("%v", err)
 	}
 	w.Misbehave(nil)
-	if s, err := w.client.Start(t.Context(), order); err != nil || s.ID != w.counts(t, "r") {
+	if s, err := start(t.Context(), w.client, order); err != nil || s.ID != w.counts(t, "r") {
 		t.Errorf("%+v and %v", s, err)
 	}
 }
@@ -325,7 +325,7 @@ func TestStartOfWhatWasDeleted(t *testing.T) {
 	if _, err := w.client.Prune(t.Context(), p, 0, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.client.Start(t.Context(), order)
+	_, err = start(t.Context(), w.client, order)
 	if ReasonOf(err) != Missing || Temporary(err) || !strings.Contains(err.Error(), "was deleted from Kubeflow Pipelines: deliver it again, or name another") {
 		t.Errorf("%v", err)
 	}
@@ -381,7 +381,7 @@ func TestSubmit(t *testing.T) {
 	if again, err := w.client.Submit(t.Context(), request); err != nil || again != run {
 		t.Errorf("what was started does not go on: %+v and %v", again, err)
 	}
-	if _, err := w.client.Start(t.Context(), Order{Name: "r3", Namespace: namespace, Experiment: "e"}); ReasonOf(err) != Invalid {
+	if _, err := start(t.Context(), w.client, order{Name: "r3", Namespace: namespace, Experiment: "e"}); ReasonOf(err) != Invalid {
 		t.Errorf("of no version: %v", err)
 	}
 }
@@ -411,14 +411,14 @@ func TestNotForgotten(t *testing.T) {
 	if _, err := w.client.State(t.Context(), run.ID, false); !Temporary(err) {
 		t.Error(err)
 	}
-	if _, err := w.client.Start(t.Context(), order); !Temporary(err) {
+	if _, err := start(t.Context(), w.client, order); !Temporary(err) {
 		t.Error(err)
 	}
 	if err := w.client.Cancel(t.Context(), run.ID); err == nil || !Temporary(err) {
 		t.Error(err)
 	}
 	w.Misbehave(nil)
-	if s, err := w.client.Start(t.Context(), order); err != nil || s != run {
+	if s, err := start(t.Context(), w.client, order); err != nil || s != run {
 		t.Errorf("%+v and %v", s, err)
 	}
 }
@@ -439,7 +439,7 @@ func TestForgotten(t *testing.T) {
 	if err := w.client.Delete(t.Context(), run.ID); err != nil {
 		t.Errorf("deleting it: %v", err)
 	}
-	again, err := w.client.Start(t.Context(), order)
+	again, err := start(t.Context(), w.client, order)
 	if err != nil || again.ID == run.ID {
 		t.Errorf("%+v and %v", again, err)
 	}

@@ -1,6 +1,7 @@
 package kfp
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -64,18 +65,24 @@ func newClient(t testing.TB, server *kfp.Server) *Client {
 }
 
 // order is one of a pipeline that is delivered.
-func (w *world) order(t testing.TB, name string) Order {
+func (w *world) order(t testing.TB, name string) order {
 	t.Helper()
 	v, err := w.client.Deliver(t.Context(), namespace, "echo", small(t, "hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Order{Name: name, Namespace: namespace, Experiment: "fraud", Version: v}
+	return order{Name: name, Namespace: namespace, Experiment: "fraud", Version: v}
+}
+
+// start is Submit without what it does to come to an order.
+func start(ctx context.Context, c *Client, o order) (State, error) {
+	state, err := c.start(ctx, o.Name, o.Namespace, o.Experiment, func() (order, error) { return o, nil })
+	return state, about(err, "the run %s", printable(o.Name))
 }
 
 func (w *world) started(t testing.TB, name string) State {
 	t.Helper()
-	s, err := w.client.Start(t.Context(), w.order(t, name))
+	s, err := start(t.Context(), w.client, w.order(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
