@@ -15,12 +15,18 @@ import (
 // Calendar is the slots of several expressions in one time zone. A time that several of them name
 // is one slot.
 type Calendar struct {
-	crons  []Schedule
-	every  []time.Duration
+	rules  []rule
 	anchor time.Time
 	// Slots are later than after, and not later than until.
 	after, until time.Time
 	digest       string
+}
+
+// rule is one of the expressions: the slots of a Schedule, or with every those that come again and again.
+type rule struct {
+	text  string
+	cron  Schedule
+	every time.Duration
 }
 
 const (
@@ -65,14 +71,14 @@ func (c *Calendar) add(expression string, zone *time.Location) error {
 		if err != nil {
 			return err
 		}
-		c.every = append(c.every, every)
+		c.rules = append(c.rules, rule{text: expression, every: every})
 		return nil
 	}
 	s, err := parseIn(expression, zone)
 	if err != nil {
 		return err
 	}
-	c.crons = append(c.crons, s)
+	c.rules = append(c.rules, rule{text: expression + " in " + zone.String(), cron: s})
 	return nil
 }
 
@@ -118,16 +124,30 @@ func (c Calendar) Next(after time.Time) time.Time {
 		after = c.after
 	}
 	next := time.Time{}
-	for _, s := range c.crons {
-		next = sooner(next, s.Next(after))
-	}
-	for _, every := range c.every {
-		next = sooner(next, c.nextEvery(after, every))
+	for _, r := range c.rules {
+		next = sooner(next, c.nextOf(r, after))
 	}
 	if next.After(c.until) {
 		return time.Time{}
 	}
 	return next
+}
+
+// Naming is the first of the expressions that name a slot, with its zone: 0 3 * * 1 in Asia/Seoul.
+func (c Calendar) Naming(slot time.Time) string {
+	for _, r := range c.rules {
+		if c.nextOf(r, slot.Add(-time.Nanosecond)).Equal(slot) {
+			return r.text
+		}
+	}
+	return ""
+}
+
+func (c Calendar) nextOf(r rule, after time.Time) time.Time {
+	if r.every > 0 {
+		return c.nextEvery(after, r.every)
+	}
+	return r.cron.Next(after)
 }
 
 // nextEvery counts in seconds, for a Duration holds no more than 292 years.

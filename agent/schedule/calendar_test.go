@@ -91,8 +91,25 @@ func TestCalendar(t *testing.T) {
 				if got != want {
 					t.Fatalf("got %q, want %q", got, want)
 				}
+				if named := calendar.Naming(now); (named == "") != now.IsZero() {
+					t.Errorf("%s is named by %q", want, named)
+				}
 			}
 		})
+	}
+}
+
+func TestNaming(t *testing.T) {
+	c := calendar(t, v1alpha1.RetrainingSpec{Schedules: []string{"@every 7h", "0 3 * * 1", "0 */3 * * *"}, TimeZone: "Asia/Seoul"}, at(t, "2026-11-25 09:10 +00:00"))
+	for slot, want := range map[string]string{
+		"2026-11-25 16:10 +00:00": "@every 7h",
+		"2026-11-29 18:00 +00:00": "0 3 * * 1 in Asia/Seoul", // and the third one
+		"2026-11-29 21:00 +00:00": "0 */3 * * * in Asia/Seoul",
+		"2026-11-29 21:01 +00:00": "",
+	} {
+		if got := c.Naming(at(t, slot)); got != want {
+			t.Errorf("%s is named by %q, want %q", slot, got, want)
+		}
 	}
 }
 

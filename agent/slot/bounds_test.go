@@ -114,7 +114,7 @@ func TestDecisionSays(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, wantResumed)
 	}
 	f.Retraining.Status.SuspendedSince, f.Retraining.Status.HandledSlot = nil, new(moment("05:00"))
-	const want = "run fraud-20261125-0600 (Schedule): the slot 2026-11-25 06:00 UTC\n" +
+	const want = "run fraud-20261125-0600 (Schedule): @hourly in UTC\n" +
 		"cancel fraud-20261125-0300: the slot 2026-11-25 06:00 UTC came, and concurrencyPolicy is Replace"
 	if got := decide(t, f).String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

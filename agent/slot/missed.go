@@ -171,7 +171,7 @@ func (d *deciding) place(slot time.Time, missed span) {
 		d.skip(Skip{Trigger: v1alpha1.TriggerSchedule, First: slot, Last: slot, Count: 1, Reason: held})
 		return
 	}
-	d.run(Run{Name: d.nameOf(slot), Slot: slot, Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerSchedule, Message: "the slot " + shown(slot)}})
+	d.run(Run{Name: d.nameOf(slot), Slot: slot, Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerSchedule, Message: d.calendar.Naming(slot)}})
 	if d.missed() == v1alpha1.MissedLatest {
 		d.skipSlots(d.waiting, fmt.Sprintf("the later slot %s runs, and missed is Latest", shown(slot)))
 		d.waiting = nil
