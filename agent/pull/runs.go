@@ -268,7 +268,7 @@ func (p Planner) retrained(ctx context.Context, i wish, now time.Time) (report.P
 		Model: report.Model{Name: run.Spec.Model, Stage: i.stage.Name, From: m.version(m.current(i)), To: m.version(i.version), Findings: i.findings},
 		Retrained: &report.Retrained{
 			Retraining: run.Spec.Retraining, Run: run.Namespace + "/" + run.Name, Slot: run.Spec.Slot.Time,
-			Trigger: strings.TrimSuffix(string(run.Spec.Trigger.Kind)+": "+run.Spec.Trigger.Message, ": "), Attempts: len(run.Status.Attempts),
+			Trigger: run.Spec.Trigger, Attempts: len(run.Status.Attempts), Artifact: run.Status.Result.ModelVersion.Artifact.URI,
 		},
 	}
 	if from, to := run.Status.StartedAt, run.Status.EndedAt; from != nil && to != nil {

@@ -27,7 +27,7 @@ func made(n int, edits ...func(*v1alpha1.RetrainingRun)) *v1alpha1.RetrainingRun
 	run.Namespace, run.Name = "ml", fmt.Sprintf("weekly-%d", n)
 	run.Spec = v1alpha1.RetrainingRunSpec{
 		Retraining: "weekly", Model: "fraud", Slot: metav1.NewTime(monday.AddDate(0, 0, 7*n)),
-		Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerSchedule, Message: "0 3 * * 1"},
+		Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerSchedule, Message: "0 3 * * 1 in UTC"},
 		Result:  &v1alpha1.ResultSpec{Propose: &v1alpha1.ResultProposal{Path: "models/versions"}},
 	}
 	version := fmt.Sprintf("v%d", n)
@@ -231,7 +231,7 @@ func TestDraftOfARun(t *testing.T) {
 		says, never []string
 	}{
 		{"without a stage", made(1), "0.94", false, false,
-			[]string{"A run of the retraining `weekly` has made `v1` of the model `fraud`", "no stage gets it", "`ml/weekly-1`", "2026-11-30 03:00:00 UTC", "Schedule: 0 3", "| took    | 1m ", "| 0.94     | 0.95", "+0.01", "payments"},
+			[]string{"A run of the retraining `weekly` has made `v1` of the model `fraud`", "no stage gets it", "`ml/weekly-1`", "2026-11-30 03:00:00 UTC", "Schedule: `0 3 * * 1 in UTC`", "| took     | 1m ", "s3://models/fraud/v1", "| 0.94     | 0.95", "+0.01", "payments"},
 			[]string{"not-worse", "attempts", "merged by itself"}},
 		{"compared with what it was judged by", made(1, func(r *v1alpha1.RetrainingRun) { r.Status.Result.Current = "v-1" }), "0.94", false, false, []string{"`v-1` now"}, []string{"`v0` now"}},
 		{"for a stage", made(1, staged), "0.94", false, true, []string{"and it serves in production, in the place of `v0`", "| not-worse | passes", "| read ", "It is merged by itself"}, []string{"Not ready"}},

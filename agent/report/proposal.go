@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/expression"
+	"github.com/sluice-dev/sluice/agent/plan"
 )
 
 // Proposal is a pull request that the agent opens itself: a version is to serve in a stage, or, with
@@ -41,10 +42,12 @@ type Retrained struct {
 	Retraining, Run string
 	// Slot for which it ran, what started it, and how long it took.
 	Slot    time.Time
-	Trigger string
+	Trigger v1alpha1.RunTrigger
 	Took    time.Duration
 	// Attempts that it took.
 	Attempts int
+	// Artifact is where that is which it has made: a URI.
+	Artifact string
 }
 
 // Soak is a stage in which a version serves.
@@ -158,7 +161,7 @@ func (p *page) retrained(o Proposal) {
 	}
 	p.printf("%s\n\n", named(o.Name, what))
 	p.held(o)
-	rows := [][]string{{"run", code(r.Run)}, {"slot", r.Slot.UTC().Format("2006-01-02 15:04:05 UTC")}, {"trigger", prose(r.Trigger)}}
+	rows := [][]string{{"run", code(r.Run)}, {"slot", r.Slot.UTC().Format("2006-01-02 15:04:05 UTC")}, {"trigger", started(r.Trigger)}}
 	if r.Took > 0 {
 		took := expression.Span(r.Took)
 		if r.Attempts > 1 {
@@ -166,11 +169,23 @@ func (p *page) retrained(o Proposal) {
 		}
 		rows = append(rows, []string{"took", took})
 	}
+	rows = append(rows, []string{"artifact", code(plan.Masked(r.Artifact))})
 	p.printf("%s\n", table(rows))
 	p.evidence(m)
 	p.commit(o)
 	p.auto(o)
 	p.printf("To close it without a merge is a no: %s is not proposed again.\n", code(m.To.Name))
+}
+
+// started says what started a run: of a schedule the expression, in which stars are stars.
+func started(by v1alpha1.RunTrigger) string {
+	switch {
+	case by.Message == "":
+		return prose(string(by.Kind))
+	case by.Kind == v1alpha1.TriggerSchedule:
+		return prose(string(by.Kind)) + ": " + code(by.Message)
+	}
+	return prose(string(by.Kind) + ": " + by.Message)
 }
 
 // place is where the version comes to serve.

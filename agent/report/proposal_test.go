@@ -61,7 +61,8 @@ func retrained(t testing.TB) Proposal {
 	p.Branch = "sluice/retrain/fraud-v8"
 	p.Retrained = &Retrained{
 		Retraining: "fraud-weekly", Run: "ml/fraud-weekly-20260108t0300z", Slot: time.Date(2026, 1, 8, 3, 0, 0, 0, time.UTC),
-		Trigger: "Schedule: 0 3 * * 4 in Asia/Seoul", Took: 41*time.Minute + 7*time.Second, Attempts: 2,
+		Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerSchedule, Message: "0 3 * * 4 in Asia/Seoul"}, Took: 41*time.Minute + 7*time.Second, Attempts: 2,
+		Artifact: "s3://models/fraud/runs/fraud-weekly-20260108t0300z/2/model.joblib",
 	}
 	return p
 }
@@ -72,6 +73,7 @@ func retrainedHeld(t testing.TB) Proposal {
 	failing := failing(t)
 	p.Name, p.Auto, p.Model = failing.Name, true, failing.Model
 	p.Retrained.Took, p.Retrained.Attempts = 0, 1
+	p.Retrained.Trigger = v1alpha1.RunTrigger{Kind: v1alpha1.TriggerData, Message: "12 new objects below s3://data/fraud/"}
 	return p
 }
 
@@ -84,7 +86,7 @@ func fullProposals(s string) []Proposal {
 	back.Revert = &Revert{Promotion: s, Message: s, Traffic: 3, Checks: []v1alpha1.AnalysisStatus{check, {Name: s, Result: v1alpha1.AnalysisResult(s), Value: s, Message: s}}}
 	first.Model.Trouble, first.Model.From = nil, Version{}
 	made := open
-	made.Retrained = &Retrained{Retraining: s, Run: s, Trigger: s, Took: time.Minute, Attempts: 3}
+	made.Retrained = &Retrained{Retraining: s, Run: s, Trigger: v1alpha1.RunTrigger{Kind: v1alpha1.TriggerKind(s), Message: s}, Took: time.Minute, Attempts: 3, Artifact: s}
 	return []Proposal{p, open, back, first, made}
 }
 
