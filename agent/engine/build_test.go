@@ -67,7 +67,7 @@ func TestName(t *testing.T) {
 		{long, 2, "fraud-fraud-fraud-fraud-fra-3a0b9beabb-2"},
 	} {
 		got := Name(c.record, c.attempt)
-		if len(got) > LongestName || len(validation.IsDNS1035Label(got)) > 0 {
+		if len(got) > longestName || len(validation.IsDNS1035Label(got)) > 0 {
 			t.Errorf("%s is no name for all engines", got)
 		}
 		if got != c.want {

@@ -9,15 +9,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// LongestName is how many characters the name of a run may have. Katib takes no more. Others take up to 63,
+// longestName is how many characters the name of a run may have. Katib takes no more. Others take up to 63,
 // but make names of pods and services of it by adding to it.
-const LongestName = 40
+const longestName = 40
 
 // Name is the name for the engines of an attempt at a RetrainingRun. No two attempts have the same.
 func Name(record string, attempt int32) string {
 	name := strings.ReplaceAll(record, ".", "-")
 	number := fmt.Sprintf("-%d", attempt)
-	if name == record && len(name)+len(number) <= LongestName && len(validation.IsDNS1035Label(name)) == 0 {
+	if name == record && len(name)+len(number) <= longestName && len(validation.IsDNS1035Label(name)) == 0 {
 		return name + number
 	}
 	// What was cut off or changed is told apart by a digest of all of it.
@@ -26,7 +26,7 @@ func Name(record string, attempt int32) string {
 	if len(name) > 0 && (name[0] < 'a' || name[0] > 'z') {
 		name = "run-" + name
 	}
-	if room := LongestName - len(number); len(name) > room {
+	if room := longestName - len(number); len(name) > room {
 		name = strings.TrimRight(name[:room], "-")
 	}
 	return name + number
@@ -34,8 +34,8 @@ func Name(record string, attempt int32) string {
 
 // checkName refuses a name that not all engines take.
 func checkName(name string) error {
-	if len(name) > LongestName || len(validation.IsDNS1035Label(name)) > 0 {
-		return permanentf("%q cannot be the name of a run: it has to be at most %d small letters, digits and dashes, and to begin with a letter", words(name), LongestName)
+	if len(name) > longestName || len(validation.IsDNS1035Label(name)) > 0 {
+		return permanentf("%q cannot be the name of a run: it has to be at most %d small letters, digits and dashes, and to begin with a letter", words(name), longestName)
 	}
 	return nil
 }
