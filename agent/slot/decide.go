@@ -190,7 +190,7 @@ func (d *deciding) withdraw() {
 
 // run begins a run. Whatever has fired a trigger is used with that.
 func (d *deciding) run(r Run) {
-	d.use(&r)
+	d.use()
 	d.Begin, d.going = append(d.Begin, r), append(d.going, r.Name)
 	if _, there := d.records[r.Name]; !there {
 		d.records[r.Name] = v1alpha1.RetrainingRun{Spec: v1alpha1.RetrainingRunSpec{Slot: metav1.NewTime(r.Slot), Trigger: r.Trigger}}

@@ -372,3 +372,26 @@ func created(name string, slot time.Time, trigger v1alpha1.RunTrigger, now time.
 	run.Name, run.CreationTimestamp, run.Status.Phase = name, metav1.NewTime(now), v1alpha1.RunPending
 	return run
 }
+
+// Nothing tells whether there is nothing to do but, maybe, to write the status.
+func (d Decision) Nothing() bool {
+	return len(d.Begin)+len(d.Skipped)+len(d.Cancel)+len(d.Withdraw) == 0
+}
+
+// String is a line for each thing to do.
+func (d Decision) String() string {
+	var lines []string
+	for _, r := range d.Begin {
+		lines = append(lines, fmt.Sprintf("run %s (%s): %s", r.Name, r.Trigger.Kind, r.Trigger.Message))
+	}
+	for _, s := range d.Skipped {
+		lines = append(lines, fmt.Sprintf("skip %s (%s): %s", s.Name, s.Trigger, s.Message()))
+	}
+	for _, e := range d.Cancel {
+		lines = append(lines, fmt.Sprintf("cancel %s: %s", e.Name, e.Reason))
+	}
+	for _, e := range d.Withdraw {
+		lines = append(lines, fmt.Sprintf("withdraw %s: %s", e.Name, e.Reason))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -3,7 +3,6 @@ package slot
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -62,8 +61,6 @@ type Run struct {
 	Trigger v1alpha1.RunTrigger
 	// Parameters that were given by hand.
 	Parameters map[string]string
-	// Fingerprint of the data that is there, where there is a data trigger.
-	Fingerprint string
 }
 
 // Skip is a RetrainingRun to create as Skipped: the record of slots of which nothing is run.
@@ -99,29 +96,6 @@ func (s Skip) Message() string {
 		return fmt.Sprintf("more than %d slots from %s to %s were not run: %s", s.Count, shown(s.First), shown(s.Last), s.Reason)
 	}
 	return fmt.Sprintf("%d slots from %s to %s were not run: %s", s.Count, shown(s.First), shown(s.Last), s.Reason)
-}
-
-// Nothing tells whether there is nothing to do but, maybe, to write the status.
-func (d Decision) Nothing() bool {
-	return len(d.Begin)+len(d.Skipped)+len(d.Cancel)+len(d.Withdraw) == 0
-}
-
-// String is a line for each thing to do.
-func (d Decision) String() string {
-	var lines []string
-	for _, r := range d.Begin {
-		lines = append(lines, fmt.Sprintf("run %s (%s): %s", r.Name, r.Trigger.Kind, r.Trigger.Message))
-	}
-	for _, s := range d.Skipped {
-		lines = append(lines, fmt.Sprintf("skip %s (%s): %s", s.Name, s.Trigger, s.Message()))
-	}
-	for _, e := range d.Cancel {
-		lines = append(lines, fmt.Sprintf("cancel %s: %s", e.Name, e.Reason))
-	}
-	for _, e := range d.Withdraw {
-		lines = append(lines, fmt.Sprintf("withdraw %s: %s", e.Name, e.Reason))
-	}
-	return strings.Join(lines, "\n")
 }
 
 // MayBegin tells whether a run may begin: it was decided upon, and the Retraining is not suspended.

@@ -46,10 +46,10 @@ func (d *deciding) triggers() v1alpha1.RetrainingTriggers {
 func (d *deciding) second() time.Time { return d.Now.UTC().Truncate(time.Second) }
 
 // use marks what there is as used by a run: what has fired, or was about to, does not fire again.
-func (d *deciding) use(r *Run) {
+func (d *deciding) use() {
 	triggers := d.triggers()
 	if data := d.Status.Data; data != nil && triggers.Data != nil {
-		r.Fingerprint, data.Used = data.Fingerprint, data.Fingerprint
+		data.Used = data.Fingerprint
 	}
 	if metric := d.Status.Metric; metric != nil && metric.Since != nil {
 		metric.Used = metric.Since.DeepCopy()
@@ -114,7 +114,7 @@ func (d *deciding) fire() {
 	first := fired[0]
 	name := RunName(d.Retraining.Name, first.since, first.kind, first.key)
 	if d.decided(name) { // its record is there, and the status of then is lost
-		d.use(&Run{})
+		d.use()
 		return
 	}
 	d.held = append(d.held, name) // unless it begins

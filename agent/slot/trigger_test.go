@@ -131,15 +131,15 @@ func TestTriggers(t *testing.T) {
 	}
 }
 
-// What a run was started with is used: it has the parameters that were given, and the fingerprint of
-// the data.
+// What a run was started with is used: it has the parameters that were given, and the data that is there fires
+// no more.
 func TestRunByHand(t *testing.T) {
 	f := withTriggers(t)
 	f.Now = moment("04:30").Time
 	f.Retraining.Status.Data.Fingerprint = "d2"
 	f.Request = Request{Value: "2026-11-25T04:00:05Z", Parameters: map[string]string{"epochs": "3"}}
 	d := decide(t, f)
-	if got := fmt.Sprint(d.Begin); got != "[{fraud-20261125-040005-manual-53d920b4 2026-11-25 04:00:05 +0000 UTC {Manual it was asked for by hand at 2026-11-25 04:00:05 UTC} map[epochs:3] d2}]" {
+	if got := fmt.Sprint(d.Begin); got != "[{fraud-20261125-040005-manual-53d920b4 2026-11-25 04:00:05 +0000 UTC {Manual it was asked for by hand at 2026-11-25 04:00:05 UTC} map[epochs:3]}]" {
 		t.Error(got)
 	}
 	if d.Status.Data.Used != "d2" || d.Status.LastHandledReconcileAt != f.Request.Value {
