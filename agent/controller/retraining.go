@@ -83,7 +83,9 @@ func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Result, error) {
 	before := o.DeepCopy()
 	report := r.Trainer.Pass(ctx, o, time.Now())
-	r.remember(o)
+	if o.ResourceVersion != before.ResourceVersion {
+		r.remember(o)
+	}
 	if ctx.Err() != nil {
 		return ctrl.Result{}, nil
 	}
@@ -189,25 +191,46 @@ func (r *Retrainings) announce(ctx context.Context, before, o *v1alpha1.Retraini
 
 // get reads a Retraining from the cache, or as it was last written if the cache is behind.
 func (r *Retrainings) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Retraining, error) {
+	r.mu.Lock()
+	written := r.latest[name] // before the cache is read: what is dropped after that is newer than what was read
+	r.mu.Unlock()
 	var o v1alpha1.Retraining
 	if err := r.Client.Get(ctx, name, &o); err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if written := r.latest[name]; written != nil {
-		if written.UID == o.UID && record.Older(o.ResourceVersion, written.ResourceVersion) {
-			return written.DeepCopy(), nil
-		}
-		delete(r.latest, name)
+	if written != nil && !reaches(&o, written) {
+		return written.DeepCopy(), nil
 	}
+	r.seen(&o)
 	return &o, nil
 }
 
+// reaches tells whether the cache has what was written, or another object of the same name.
+func reaches(cached, written *v1alpha1.Retraining) bool {
+	return cached.UID != written.UID || !record.Older(cached.ResourceVersion, written.ResourceVersion)
+}
+
+// remember keeps a Retraining as it was written, until the cache has it. The cache may have it before the answer
+// to the write is here, and then no event comes any more.
 func (r *Retrainings) remember(o *v1alpha1.Retraining) {
+	name := client.ObjectKeyFromObject(o)
+	r.mu.Lock()
+	r.latest[name] = o.DeepCopy()
+	r.mu.Unlock()
+	var cached v1alpha1.Retraining
+	if err := r.Client.Get(context.Background(), name, &cached); err == nil {
+		r.seen(&cached)
+	}
+}
+
+// seen drops what was kept of a Retraining that the cache has.
+func (r *Retrainings) seen(o *v1alpha1.Retraining) {
+	name := client.ObjectKeyFromObject(o)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest[client.ObjectKeyFromObject(o)] = o.DeepCopy()
+	if written := r.latest[name]; written != nil && reaches(o, written) {
+		delete(r.latest, name)
+	}
 }
 
 func (r *Retrainings) forget(name types.NamespacedName) {

@@ -116,11 +116,20 @@ func SetupRetrainings(ctx context.Context, mgr ctrl.Manager, retrainings *Retrai
 	return ctrl.NewControllerManagedBy(mgr).Named("retraining").
 		For(&v1alpha1.Retraining{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&retrainings.queue).
+		Watches(&v1alpha1.Retraining{}, retrainings.written()).
 		Watches(&v1alpha1.RetrainingRun{}, retrainings.runs(), builder.WithPredicates(predicate.Or(disappears, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.Pipeline{}, retrainings.pipelines()).
 		Watches(&v1alpha1.Overlay{}, applied(retrainings.Client, func() client.ObjectList { return &v1alpha1.RetrainingList{} }, retrainings.Wake), builder.WithPredicates(moves)).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), retrainings.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("retraining")}).Complete(retrainings)
+}
+
+// written drops what was kept of a Retraining until the cache has it. Without it that would be kept until the next
+// pass, which may be days away.
+func (r *Retrainings) written() handler.EventHandler {
+	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		r.seen(e.ObjectNew.(*v1alpha1.Retraining))
+	}}
 }
 
 // runs wakes the Retraining of a run that was deleted, or is to be canceled.
