@@ -168,16 +168,6 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// First returns at most limit slots after a time, up to and with another: the oldest of them, in
-// order.
-func (c Calendar) First(after, upTo time.Time, limit int) []time.Time {
-	var slots []time.Time
-	for slot := c.Next(after); len(slots) < limit && !slot.IsZero() && !slot.After(upTo); slot = c.Next(slot) {
-		slots = append(slots, slot)
-	}
-	return slots
-}
-
 // Last returns at most limit slots after a time, up to and with another: the newest of them, in
 // order. It looks back over more and more time until there are enough, so that it takes neither the
 // time nor the memory of all.

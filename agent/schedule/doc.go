@@ -9,7 +9,7 @@
 // In go the schedules of a Retraining, with its zone, start and end; out comes a [Calendar]. It
 // also knows "@every 6h": slots are the start, or without one the creation, and whole numbers of
 // six hours after it; the creation itself is none. A time that several schedules name is one slot.
-// First, Last and Count look at the slots of a time within bounds: a year of minutes costs no more
+// Last and Count look at the slots of a time within bounds: a year of minutes costs no more
 // memory than the slots that were asked for.
 //
 // Slots are times of the wall, in whole seconds. Where clocks are put forward and a slot does not

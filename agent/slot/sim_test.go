@@ -216,7 +216,10 @@ func (r *replica) holds(d Decision) {
 		r.Fatal(err)
 	}
 	// All of a few, and some of many.
-	slots := append(calendar.First(from, handled, 200), calendar.Last(from, handled, 200)...)
+	slots := calendar.Last(from, handled, 200)
+	for slot := calendar.Next(from); len(slots) < 400 && !slot.IsZero() && !slot.After(handled); slot = calendar.Next(slot) {
+		slots = append(slots, slot)
+	}
 	for _, slot := range slots {
 		if !covered(slot, false) {
 			r.Fatalf("the slot %s is lost: handled was %s and is %s\n%s", slot, from, handled, d)
