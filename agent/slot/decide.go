@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// Grace is how late a slot may be seen and still be on time: an agent that is restarted, or takes
+	// grace is how late a slot may be seen and still be on time: an agent that is restarted, or takes
 	// over from another, takes some time to begin.
-	Grace = 5 * time.Minute
+	grace = 5 * time.Minute
 	// mostGoing bounds the runs that go on at once with Allow, and with them the status.
 	mostGoing = 100
 	// mostCounted bounds how many missed slots are counted.
@@ -280,7 +280,7 @@ func (d *deciding) comes() {
 		slot := d.slotOf(name)
 		undone = append(undone[:len(undone):len(undone)], slot)
 		if d.missed() == v1alpha1.MissedSkip {
-			d.again(slot.Add(d.jitter + Grace + time.Second))
+			d.again(slot.Add(d.jitter + grace + time.Second))
 		}
 	}
 	if deadline := d.spec.StartingDeadline.Duration; deadline > 0 {

@@ -29,7 +29,7 @@
 //
 // # Slots
 //
-// A slot is on time if it is the newest that is due, not older than [Grace], and was not due while
+// A slot is on time if it is the newest that is due, not older than five minutes, and was not due while
 // the Retraining was suspended. All others that are due are missed.
 //
 // concurrencyPolicy is for slots on time, and for triggers, while a run goes on: Forbid skips the

@@ -22,7 +22,7 @@ func (d *deciding) due() (onTime time.Time, missed span) {
 	slot := newest[0].UTC()
 	missed = span{d.handled, slot}
 	d.handled = slot
-	if d.resumed || now.Sub(slot) > Grace || d.tooLate(slot) {
+	if d.resumed || now.Sub(slot) > grace || d.tooLate(slot) {
 		return time.Time{}, missed
 	}
 	missed.upTo = slot.Add(-time.Nanosecond)
@@ -49,8 +49,8 @@ func (d *deciding) giveUp() {
 	d.skipSlots(gone, why)
 	d.drop(d.tooLate, why)
 	if d.missed() == v1alpha1.MissedSkip {
-		d.drop(func(slot time.Time) bool { return d.Now.Add(-d.jitter).Sub(slot) > Grace },
-			fmt.Sprintf("not begun within %s, and missed is Skip", Grace))
+		d.drop(func(slot time.Time) bool { return d.Now.Add(-d.jitter).Sub(slot) > grace },
+			fmt.Sprintf("not begun within %s, and missed is Skip", grace))
 	}
 }
 
