@@ -39,8 +39,8 @@ type Client struct {
 	// UI is the address of the pages for people, for links: https://kubeflow.example.com/_/pipeline.
 	// None: there are no links.
 	UI string
-	// Timeout of a request, with its answer. Default 30 s.
-	Timeout time.Duration
+	// timeout of a request, with its answer. Default 30 s.
+	timeout time.Duration
 }
 
 // request is one to the API.
@@ -67,7 +67,7 @@ func (c *Client) post(ctx context.Context, path string, message, into any) error
 
 // call sends a request and reads its answer. Whether to send it again is for others to know.
 func (c *Client) call(ctx context.Context, r request, into any) error {
-	timeout := c.Timeout
+	timeout := c.timeout
 	if timeout <= 0 {
 		timeout = callTimeout
 	}

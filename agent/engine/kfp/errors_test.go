@@ -56,7 +56,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, kfp.Options{})
 			if c.name == "silent" {
-				w.client.Timeout = hanging
+				w.client.timeout = hanging
 			}
 			w.Misbehave(c.fault)
 			_, err := w.client.FindPipeline(t.Context(), namespace, "echo")

@@ -119,7 +119,7 @@ func TestDeliverWithFaults(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, kfp.Options{})
 				if c.hangs {
-					w.client.Timeout = hanging
+					w.client.timeout = hanging
 				}
 				w.Misbehave(kfp.Only("POST", path, kfp.First(1, c.fault)))
 				v, err := w.client.Deliver(t.Context(), namespace, "echo", small(t, "hello"))

@@ -129,7 +129,7 @@ func TestStartWithFaults(t *testing.T) {
 				w := newWorld(t, kfp.Options{})
 				order := w.order(t, "r")
 				if c.hangs {
-					w.client.Timeout = hanging
+					w.client.timeout = hanging
 				}
 				w.Misbehave(kfp.Only("POST", path, kfp.First(1, c.fault)))
 				run, err := start(t.Context(), w.client, order)
@@ -541,7 +541,7 @@ func TestCancelWithFaults(t *testing.T) {
 	} {
 		w := newWorld(t, kfp.Options{})
 		if c.hangs {
-			w.client.Timeout = hanging
+			w.client.timeout = hanging
 		}
 		id := w.started(t, "r").ID
 		w.Misbehave(kfp.Only("POST", ":terminate", kfp.First(1, c.fault)))
