@@ -45,7 +45,7 @@ func (r *Retrainings) Notify(owner agent.Owner) {
 }
 
 // Wake has a Retraining reconciled.
-func (r *Retrainings) Wake(name types.NamespacedName) { r.queue.wake(name, gathering) }
+func (r *Retrainings) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
 
 // Reconcile takes one Retraining as far as it can go now.
 func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -118,33 +118,42 @@ func missedSlots(report retrain.Report) int {
 	return count
 }
 
-// tell puts what a pass came to into the status.
+// tell puts on record what a pass came to.
 func (r *Retrainings) tell(ctx context.Context, o *v1alpha1.Retraining, report retrain.Report) error {
 	before := o.DeepCopy()
 	o.Status = report.Status
-	o.Status.ObservedGeneration = o.Generation
-	v := sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: waitsFor(o, report)}
-	switch {
-	case report.Err != nil:
-		v = sync.Verdict{Phase: sync.Stalled, Reason: v1alpha1.InvalidSpecReason, Message: report.Err.Error()}
-	case report.Failed != nil:
-		v = sync.Verdict{Phase: sync.Failing, Reason: v1alpha1.ApplyFailedReason, Message: report.Failed.Error()}
-	}
-	if changed(before.Status.Conditions, v) && v.Phase != sync.Ready {
+	if v := verdict(o, report); changed(before.Status.Conditions, v) && v.Phase != sync.Ready {
 		r.Events.Warning(o, o.Annotations[v1alpha1.RevisionAnnotation], v.Reason, v.Message)
 	}
-	setConditions(&o.Status.Conditions, o.Generation, v)
+	r.Conditions(o, report)
+	if err := record.RetrainingStatus(ctx, r.Client, before, o); err != nil {
+		return err
+	}
+	r.remember(o)
+	return nil
+}
+
+// Conditions puts what a pass has come to into the conditions of its Retraining.
+func (r *Retrainings) Conditions(o *v1alpha1.Retraining, report retrain.Report) {
+	o.Status.ObservedGeneration = o.Generation
+	setConditions(&o.Status.Conditions, o.Generation, verdict(o, report))
 	healthy := metav1.Condition{Type: v1alpha1.HealthyCondition, Status: metav1.ConditionTrue, ObservedGeneration: o.Generation,
 		Reason: v1alpha1.SucceededReason, Message: "No run has failed lately, and no slot was missed"}
 	if report.Unhealthy != "" {
 		healthy.Status, healthy.Reason, healthy.Message = metav1.ConditionFalse, v1alpha1.UnhealthyReason, cut(report.Unhealthy)
 	}
 	apimeta.SetStatusCondition(&o.Status.Conditions, healthy)
-	if err := record.RetrainingStatus(ctx, r.Client, before, o); err != nil {
-		return err
+}
+
+// verdict is how a Retraining is.
+func verdict(o *v1alpha1.Retraining, report retrain.Report) sync.Verdict {
+	switch {
+	case report.Err != nil:
+		return sync.Verdict{Phase: sync.Stalled, Reason: v1alpha1.InvalidSpecReason, Message: report.Err.Error()}
+	case report.Failed != nil:
+		return sync.Verdict{Phase: sync.Failing, Reason: v1alpha1.ApplyFailedReason, Message: report.Failed.Error()}
 	}
-	r.remember(o)
-	return nil
+	return sync.Verdict{Phase: sync.Ready, Reason: v1alpha1.SucceededReason, Message: waitsFor(o, report)}
 }
 
 // waitsFor says in a sentence what goes on, or what is waited for.

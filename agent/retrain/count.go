@@ -41,8 +41,7 @@ func (w *pass) count() {
 }
 
 // unhealthy says why somebody should look after the Retraining; empty if nobody needs to.
-func (w *pass) unhealthy() string {
-	s := w.report.Status
+func (w *pass) unhealthy(s v1alpha1.RetrainingStatus) string {
 	if after := max(w.retraining.Spec.UnhealthyAfter, 1); s.Streak <= -after {
 		what := "the last run failed"
 		if s.Streak < -1 {

@@ -132,6 +132,9 @@ func (w *world) client() client.WithWatch {
 			return w.effect(func() error { return c.Delete(ctx, o, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if run, is := o.(*v1alpha1.RetrainingRun); is && slices.ContainsFunc(run.Status.Conditions, func(c metav1.Condition) bool { return c.Reason == "" }) {
+				w.t.Errorf("%s: a condition without a reason, which the API server refuses", run.Name)
+			}
 			return w.effect(func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 	})
@@ -148,7 +151,8 @@ func (w *world) trainer() *Trainer {
 		Cluster: target, Runs: &record.Runs{Cache: c, Index: ByRetraining, Live: c, Client: c}, Client: c, Cache: c, Live: c,
 		Pipelines: func(cluster.Account) engine.Engine { return w },
 		Results:   result.Reader{Inspector: artifact.NewInspector(artifact.DefaultLimits()), Live: c}, Git: w,
-		Wake: func(types.NamespacedName) { w.woken <- struct{}{} },
+		Wake:       func(types.NamespacedName) { w.woken <- struct{}{} },
+		Conditions: func(r *v1alpha1.Retraining, _ Report) { r.Status.ObservedGeneration = r.Generation },
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/record"
 	"github.com/sluice-dev/sluice/agent/slot"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,10 +74,16 @@ func (w *pass) cancel(ctx context.Context, e slot.End) error {
 	return err
 }
 
-// write puts the status on record, if the Retraining is still the one that was decided upon.
+// write puts the status on record, if the Retraining is still the one that was decided upon. What the pass has come
+// to so far goes with it; alone it waits for the end of the pass, for that may say something else.
 func (w *pass) write(ctx context.Context, status v1alpha1.RetrainingStatus) error {
 	before := w.retraining.DeepCopy()
 	w.retraining.Status = status
+	if !equality.Semantic.DeepEqual(before.Status, status) {
+		report := w.report
+		report.Status, report.Unhealthy = status, w.unhealthy(status)
+		w.Conditions(w.retraining, report)
+	}
 	if err := record.RetrainingStatus(ctx, w.Client, before, w.retraining); err != nil {
 		w.retraining.Status = before.Status
 		return err

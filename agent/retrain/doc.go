@@ -2,9 +2,10 @@
 //
 //	facts -> decide (package slot) -> RetrainingRuns -> engine -> result -> proposal -> record
 //
-// A Pass walks it once for one Retraining and never waits: what takes long (an engine, an object store, Git) is
-// done in the background, and whoever waits for it is woken. The Report says when time alone makes a
-// difference. A pass that finds nothing to do asks nobody and writes nothing.
+// A Pass walks it once for one Retraining and waits for nothing but the API server: what takes long (an engine, an
+// object store, Git) is done in the background, and whoever waits for it is woken. A kind that is watched for the
+// first time has ten seconds to answer. The Report says when time alone makes a difference. A pass that finds
+// nothing to do asks nobody and writes nothing.
 //
 // # One run for each slot
 //

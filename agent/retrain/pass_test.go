@@ -616,8 +616,8 @@ func TestUnhealthy(t *testing.T) {
 		{"missed, and an earlier one succeeded", 1, v1alpha1.RetrainingStatus{Streak: 1, LastMissed: clock("04:00:00"), LastSuccessSlot: clock("03:00:00")}, "the slot 2026-11-25 04:00:00 UTC was missed, and no later run has succeeded"},
 		{"missed, and a later one succeeded", 1, v1alpha1.RetrainingStatus{Streak: 1, LastMissed: clock("04:00:00"), LastSuccessSlot: clock("05:00:00")}, ""},
 	} {
-		w := pass{retraining: hourly(func(s *v1alpha1.RetrainingSpec) { s.UnhealthyAfter = c.after }), runs: []v1alpha1.RetrainingRun{failed}, report: Report{Status: c.status}}
-		if got := w.unhealthy(); got != c.says {
+		w := pass{retraining: hourly(func(s *v1alpha1.RetrainingSpec) { s.UnhealthyAfter = c.after }), runs: []v1alpha1.RetrainingRun{failed}}
+		if got := w.unhealthy(c.status); got != c.says {
 			t.Errorf("%s: %q, want %q", c.name, got, c.says)
 		}
 	}

@@ -136,16 +136,19 @@ func (g going) pauses(until time.Time) bool {
 // pipeline that comes with the same commit.
 const patience = time.Minute
 
+// aMoment is for how long nothing is said of a run that is about to begin: nearly all have begun by then.
+const aMoment = 3 * time.Second
+
 // reached tells whether the engine can be asked to start a run. As long as it cannot, nothing has begun, and
 // spec.missed may decide upon the run in another way.
 func (g going) reached(ctx context.Context, a attempt) bool {
 	_, err, known := g.call("reach", 0, func(ctx context.Context) (answer, error) { return answer{}, g.engine(a.run).Reach(ctx, a.run) })
 	switch {
+	case !known && g.status.Phase == "" && g.now.Sub(g.run.CreationTimestamp.Time) >= aMoment:
+		g.at(v1alpha1.RunPending, "it is about to begin")
+	case !known && g.status.Phase == "":
+		g.look(g.run.CreationTimestamp.Add(aMoment))
 	case !known:
-		if g.status.Phase == "" {
-			g.at(v1alpha1.RunPending, "it is about to begin")
-		}
-		return false
 	case err == nil:
 		return true
 	case !temporary(err) && g.now.Sub(g.run.CreationTimestamp.Time) > patience:
@@ -346,9 +349,12 @@ func (g going) failed(step, message string, again bool) {
 
 func (g going) second() *metav1.Time { return new(metav1.NewTime(g.now.UTC().Truncate(time.Second))) }
 
-// tell puts the phase of a run into its conditions.
+// tell puts the phase of a run into its conditions, once it has one.
 func tell(run *v1alpha1.RetrainingRun) {
 	phase := run.Status.Phase
+	if phase == "" {
+		return
+	}
 	record.Phase{Name: string(phase), Message: run.Status.Message, Ended: phase.Ended(), Succeeded: phase == v1alpha1.RunSucceeded}.Conditions(&run.Status.Conditions, run.Generation)
 }
 

@@ -47,6 +47,9 @@ type Trainer struct {
 	DefaultAccount string
 	// Wake is called with a Retraining that there is an answer for. It must not block.
 	Wake func(types.NamespacedName)
+	// Conditions puts into the status of a Retraining what a pass has come to, so that it goes on record with what
+	// was decided.
+	Conditions func(*v1alpha1.Retraining, Report)
 
 	once  sync.Once
 	calls task.Tasks[call, answer]
@@ -237,7 +240,7 @@ func (w *pass) walk(ctx context.Context) (err error) {
 			err = cmp.Or(err, w.advance(ctx, n))
 		}
 	}
-	w.report.Unhealthy = w.unhealthy()
+	w.report.Unhealthy = w.unhealthy(w.report.Status)
 	return cmp.Or(err, w.prune(ctx))
 }
 

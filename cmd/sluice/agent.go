@@ -368,7 +368,7 @@ func wireRetrainings(ctx context.Context, mgr ctrl.Manager, f agentFlags, retrai
 		Pipelines: func(a cluster.Account) engine.Engine { return pipelines.Engine{Servers: servers, Account: a} },
 		Results:   result.Reader{Inspector: promoter.Artifacts.Inspector, Live: mgr.GetAPIReader()},
 		Inspector: artifact.NewInspector(data), Meter: promoter.Samples.Meter,
-		Git: git, DefaultAccount: f.defaultAccount, Wake: retrainings.Wake,
+		Git: git, DefaultAccount: f.defaultAccount, Wake: retrainings.Wake, Conditions: retrainings.Conditions,
 	}
 	retrainings.Shares.Add(retrainings)
 	return controller.SetupRetrainings(ctx, mgr, retrainings, f.parallel)

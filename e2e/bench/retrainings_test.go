@@ -126,7 +126,11 @@ func (r *retrainings) lateness(jobs int, start time.Time) []time.Duration {
 	r.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	watch, err := r.Client.Watch(ctx, &batchv1.JobList{}, client.InNamespace(apps))
+	var there batchv1.JobList
+	if err := r.Client.List(ctx, &there, client.InNamespace(apps)); err != nil {
+		r.T.Fatal(err)
+	}
+	watch, err := r.Client.Watch(ctx, &batchv1.JobList{}, client.InNamespace(apps), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: there.ResourceVersion}})
 	if err != nil {
 		r.T.Fatal(err)
 	}
