@@ -380,12 +380,37 @@ func (w *watcher) Add(obj any) error { return w.Update(obj) }
 
 // Update takes in an object that changed.
 func (w *watcher) Update(obj any) error {
-	object, err := meta.Accessor(obj)
+	seen, err := w.glance(obj)
 	if err != nil {
 		return err
 	}
-	w.session.see(w, refOf(w.key.GroupKind, object), sight(w.key.GroupKind, object))
+	g := seen.(*glance)
+	w.session.see(w, refOf(w.key.GroupKind, g), g.live)
 	return nil
+}
+
+// glance is what is kept of an object, with its name and version.
+type glance struct {
+	metav1.ObjectMeta
+	live agent.Live
+}
+
+// Transformer makes a watcher hold no whole objects while all are streamed to it.
+func (w *watcher) Transformer() cache.TransformFunc { return w.glance }
+
+// glance reduces an object to what is kept of it.
+func (w *watcher) glance(obj any) (any, error) {
+	if g, is := obj.(*glance); is {
+		return g, nil
+	}
+	object, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	return &glance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName(), ResourceVersion: object.GetResourceVersion()},
+		live:       sight(w.key.GroupKind, object),
+	}, nil
 }
 
 // Delete takes in that an object is gone, or lost its ownership label.

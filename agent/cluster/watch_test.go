@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -103,6 +105,42 @@ func TestSightingsGetNewer(t *testing.T) {
 				t.Errorf("the owner was told %d times, want %d", told, c.told)
 			}
 		})
+	}
+}
+
+// What is streamed to a watcher is reduced as it comes, and means the same as the whole object.
+func TestGlance(t *testing.T) {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "sluice.dev/v1alpha1", "kind": "Retraining", "spec": map[string]any{"model": "fraud"},
+		"metadata": map[string]any{"namespace": "ml", "name": "fraud", "uid": "a", "resourceVersion": "5", "generation": int64(2), "finalizers": []any{"x"},
+			"deletionTimestamp": "2026-11-25T03:00:00Z", "annotations": map[string]any{v1alpha1.PruneAnnotation: "disabled"},
+			"managedFields": []any{map[string]any{"manager": v1alpha1.FieldManager, "operation": "Apply", "fieldsV1": map[string]any{"f:spec": map[string]any{}}}}},
+	}}
+	seen := func(reduce func(w *watcher, obj any) any) agent.Live {
+		t.Helper()
+		s := &Session{seen: map[agent.Ref]sighting{}, notify: func(agent.Owner) {}}
+		w := &watcher{key: watchKey{GroupKind: schema.GroupKind{Group: "sluice.dev", Kind: "Retraining"}}, session: s, first: make(chan struct{})}
+		if err := w.Replace([]any{reduce(w, object)}, "5"); err != nil {
+			t.Fatal(err)
+		}
+		live, _ := s.Seen(agent.Ref{Group: "sluice.dev", Kind: "Retraining", Namespace: "ml", Name: "fraud"})
+		return live
+	}
+	whole := seen(func(_ *watcher, obj any) any { return obj })
+	reduced := seen(func(w *watcher, obj any) any {
+		for range 2 { // what was streamed comes again with the whole list
+			var err error
+			if obj, err = w.Transformer()(obj); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, is := obj.(*glance); !is {
+			t.Errorf("%T is held", obj)
+		}
+		return obj
+	})
+	if whole.Fields == "" || !whole.KeepOnPrune || !reflect.DeepEqual(whole, reduced) {
+		t.Errorf("seen whole it is %+v, and reduced %+v", whole, reduced)
 	}
 }
 
