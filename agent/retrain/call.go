@@ -67,6 +67,10 @@ func (g going) call(what string, number int32, do func(context.Context) (answer,
 	key := call{g.name, g.run.UID, number, what}
 	before, waits := g.memory.waits[key]
 	now := g.memory.stirred()
+	if waits && g.now.Before(before.from) {
+		g.look(before.from)
+		return answer{}, nil, false
+	}
 	if waits && g.now.Before(before.until) && (before.failures > 0 || before.stirrups == now) {
 		g.look(before.until)
 		return answer{}, nil, false
@@ -128,12 +132,16 @@ func (g going) again(what string, a attempt) {
 	}
 	key := call{g.name, g.run.UID, a.number, what}
 	read := g.memory.waits[key].stirrups
-	g.memory.waits[key] = wait{until: g.now.Add(pause), stirrups: read}
+	g.memory.waits[key] = wait{from: g.now.Add(breath), until: g.now.Add(pause), stirrups: read}
 	if g.memory.stirred() != read { // what was told of meanwhile may be newer than the answer
-		pause = 0
+		pause = breath
 	}
 	g.look(g.now.Add(pause))
 }
+
+// breath is the least pause between two looks at a run: what begins changes in bursts, and while many begin there is
+// better to do.
+const breath = 500 * time.Millisecond
 
 // temporary tells whether the same call may go well later. To the library a connection that is refused now, and a
 // disk that is full, are so for ever.

@@ -385,7 +385,7 @@ func (s stirring) State(ctx context.Context, run engine.Run) (engine.State, erro
 	return s.world.State(ctx, run)
 }
 
-// A change that comes after an engine has read a run, and before its answer is heard, is looked at at once.
+// A change that comes after an engine has read a run, and before its answer is heard, is looked at in a moment, and no sooner.
 func TestChangedWhileItWasRead(t *testing.T) {
 	live(t, func(t *testing.T, w *world, agent *Trainer) {
 		changes := false
@@ -403,8 +403,16 @@ func TestChangedWhileItWasRead(t *testing.T) {
 		w.now, changes = w.now.Add(time.Minute), true
 		w.pass(agent)
 		w.settle()
-		if again := w.pass(agent).Again; changes || again.After(w.now) {
-			t.Errorf("it is read again in %s", again.Sub(w.now))
+		if again := w.pass(agent).Again.Sub(w.now); changes || again != breath {
+			t.Errorf("it is read again in %s", again)
+		}
+		asked := w.runs[first+"-1"].asked
+		if w.pass(agent); w.settle() || w.runs[first+"-1"].asked != asked {
+			t.Error("it is read again at once")
+		}
+		w.now = w.now.Add(breath)
+		if w.pass(agent); !w.settle() || w.runs[first+"-1"].asked != asked+1 {
+			t.Error("it is not read again")
 		}
 	})
 }

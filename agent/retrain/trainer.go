@@ -83,6 +83,7 @@ type memory struct {
 
 // wait is why a call is not made again before a time.
 type wait struct {
+	from     time.Time // before it, not though something has changed
 	until    time.Time
 	failures int       // in a row
 	since    time.Time // the first of them
