@@ -201,12 +201,12 @@ func (b *bench) retrainings(count int) {
 // What is promised of counts for Retrainings, in small.
 func TestRetrainingCounts(t *testing.T) {
 	r := newRetrainings(t, 100)
-	// Each is applied, and its status is written twice: what was decided, and what is said of it.
-	expect(t, "first apply", r.schedule(), 0, limits{calls: 100*4 + 60, writes: 110, renders: 2})
+	// Each is applied, and its status is written once: what was decided, with what is said of it.
+	expect(t, "first apply", r.schedule(), 0, limits{calls: 100*3 + 60, writes: 110, renders: 2})
 	expect(t, "quiet", r.quiet(5*time.Second), 0, limits{})
 	expect(t, "a restart", r.restart(), 0, limits{calls: 15, kept: 2})
 	// A run is a record and a Job, with the status of both and of the Retraining, and the events.
-	expect(t, "10 start in one second", r.starts(10, 1), 10, limits{calls: 10 * 30, writes: 40, renders: 1, kept: 1})
+	expect(t, "10 start in one second", r.starts(10, 1), 10, limits{calls: 10 * 20, writes: 40, renders: 1, kept: 1})
 	var runs v1alpha1.RetrainingRunList
 	if err := r.Client.List(context.Background(), &runs, client.InNamespace(apps)); err != nil {
 		t.Fatal(err)
