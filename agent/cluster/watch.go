@@ -395,6 +395,8 @@ type glance struct {
 	live agent.Live
 }
 
+var _ cache.TransformingStore = (*watcher)(nil)
+
 // Transformer makes a watcher hold no whole objects while all are streamed to it.
 func (w *watcher) Transformer() cache.TransformFunc { return w.glance }
 

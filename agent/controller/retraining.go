@@ -97,7 +97,7 @@ func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Re
 		r.Metrics.Retrained(o, report.Ended, missedSlots(report))
 		return ctrl.Result{RequeueAfter: max(time.Until(report.Again), time.Millisecond)}, nil
 	}
-	if err := r.tell(ctx, o, report); err != nil && !apierrors.IsConflict(err) {
+	if err := r.tell(ctx, before.Status.Conditions, o, report); err != nil && !apierrors.IsConflict(err) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	} else if err != nil {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
@@ -118,18 +118,20 @@ func missedSlots(report retrain.Report) int {
 	return count
 }
 
-// tell puts on record what a pass came to.
-func (r *Retrainings) tell(ctx context.Context, o *v1alpha1.Retraining, report retrain.Report) error {
+// tell puts on record what a pass came to, and of what was not said before the pass there is an event.
+func (r *Retrainings) tell(ctx context.Context, said []metav1.Condition, o *v1alpha1.Retraining, report retrain.Report) error {
 	before := o.DeepCopy()
 	o.Status = report.Status
-	if v := verdict(o, report); changed(before.Status.Conditions, v) && v.Phase != sync.Ready {
+	if v := verdict(o, report); changed(said, v) && v.Phase != sync.Ready {
 		r.Events.Warning(o, o.Annotations[v1alpha1.RevisionAnnotation], v.Reason, v.Message)
 	}
 	r.Conditions(o, report)
 	if err := record.RetrainingStatus(ctx, r.Client, before, o); err != nil {
 		return err
 	}
-	r.remember(o)
+	if o.ResourceVersion != before.ResourceVersion {
+		r.remember(o)
+	}
 	return nil
 }
 

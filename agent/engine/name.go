@@ -13,7 +13,8 @@ import (
 // but make names of pods and services of it by adding to it.
 const longestName = 40
 
-// Name is the name for the engines of an attempt at a RetrainingRun. No two attempts have the same.
+// Name is the name for the engines of an attempt at a RetrainingRun. No two attempts at runs that the agent
+// has named have the same.
 func Name(record string, attempt int32) string {
 	name := strings.ReplaceAll(record, ".", "-")
 	number := fmt.Sprintf("-%d", attempt)

@@ -75,11 +75,12 @@ func (w *pass) cancel(ctx context.Context, e slot.End) error {
 }
 
 // write puts the status on record, if the Retraining is still the one that was decided upon. What the pass has come
-// to so far goes with it; alone it waits for the end of the pass, for that may say something else.
+// to so far goes with it. Alone that waits for the end of the pass, and so it does while passes fail: the end may say
+// something else.
 func (w *pass) write(ctx context.Context, status v1alpha1.RetrainingStatus) error {
 	before := w.retraining.DeepCopy()
 	w.retraining.Status = status
-	if !equality.Semantic.DeepEqual(before.Status, status) {
+	if w.memory.failed == 0 && !equality.Semantic.DeepEqual(before.Status, status) {
 		report := w.report
 		report.Status, report.Unhealthy = status, w.unhealthy(status)
 		w.Conditions(w.retraining, report)

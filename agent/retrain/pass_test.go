@@ -417,6 +417,54 @@ func TestChangedWhileItWasRead(t *testing.T) {
 	})
 }
 
+// A run that was started is looked at in a moment, whether or not somebody tells that it changes: an agent that starts
+// again may find one that has ended.
+func TestLookedAtAfterTheStart(t *testing.T) {
+	live(t, func(t *testing.T, w *world, agent *Trainer) {
+		w.until([]*Trainer{agent}, func(_ v1alpha1.Retraining, runs []v1alpha1.RetrainingRun) bool {
+			return len(runs) > 0 && len(runs[0].Status.Attempts) > 0 && runs[0].Status.Attempts[0].ID != ""
+		})
+		oven := w.runs[first+"-1"]
+		if again := w.pass(agent).Again.Sub(w.now); again > breath || w.settle() || oven.asked > 0 {
+			t.Errorf("it was looked at %d times, and is again in %s", oven.asked, again)
+		}
+		w.now = w.now.Add(breath)
+		if w.pass(agent); !w.settle() || oven.asked != 1 {
+			t.Errorf("it was looked at %d times", oven.asked)
+		}
+	})
+}
+
+// hanging is an engine that gives no answer until it is told to.
+type hanging struct {
+	*world
+	answers chan struct{}
+}
+
+func (h hanging) Reach(ctx context.Context, run engine.Run) error {
+	<-h.answers
+	return h.world.Reach(ctx, run)
+}
+
+// Of a run that is about to begin nothing is said, unless its engine takes more than a moment to answer.
+func TestAboutToBegin(t *testing.T) {
+	live(t, func(t *testing.T, w *world, agent *Trainer) {
+		h := hanging{w, make(chan struct{})}
+		agent.Pipelines = func(cluster.Account) engine.Engine { return h }
+		report := w.pass(agent)
+		if r := w.run(first); r.Status.Phase != "" || len(r.Status.Conditions) > 0 || report.Again.Sub(r.CreationTimestamp.Time) != aMoment {
+			t.Errorf("it is %s: %q, and is looked at again at %s", r.Status.Phase, r.Status.Message, report.Again)
+		}
+		w.now = report.Again
+		w.pass(agent)
+		if r := w.run(first); r.Status.Phase != v1alpha1.RunPending || r.Status.Message != "it is about to begin" {
+			t.Errorf("after a moment it is %s: %q", r.Status.Phase, r.Status.Message)
+		}
+		close(h.answers)
+		w.until([]*Trainer{agent}, ended(first))
+	})
+}
+
 // While it is suspended nothing begins, also what was decided upon; what is asked for by hand is recorded.
 func TestSuspended(t *testing.T) {
 	live(t, func(t *testing.T, w *world, agent *Trainer) {

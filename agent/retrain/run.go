@@ -216,8 +216,8 @@ func (g going) start(a attempt) {
 	case err == nil:
 		g.last().ID = got.id
 		g.at(v1alpha1.RunPending, "it was started")
-		g.memory.waits[call{g.name, g.run.UID, a.number, "state"}] = g.memory.waits[call{g.name, g.run.UID, a.number, "start"}]
-		g.again("state", a) // the answer to the start has told how it is
+		g.memory.waits[call{g.name, g.run.UID, a.number, "state"}] = wait{from: g.now.Add(breath)}
+		g.look(g.now.Add(breath))
 	case temporary(err):
 		g.at(v1alpha1.RunPending, "it cannot be started yet: %s", err)
 	default:

@@ -52,8 +52,13 @@ type page struct {
 // which is how those of the documentation were made.
 func (h *house) page(t *testing.T, browser string, p *forge.Pull, size string) page {
 	t.Helper()
-	public := map[string]any{"private": false} // the browser has no account
-	h.must(h.owner.Call(t.Context(), http.MethodPatch, "/repos/"+h.repo.FullName(), public, nil))
+	private := func(is bool) {
+		if err := h.owner.Call(context.Background(), http.MethodPatch, "/repos/"+h.repo.FullName(), map[string]any{"private": is}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private(false) // the browser has no account
+	t.Cleanup(func() { private(true) })
 	seen := page{dom: browse(t, browser, p.URL, "--dump-dom")}
 	for _, part := range strings.Split(seen.dom, "render-content")[1:] {
 		_, text, _ := strings.Cut(part, ">")
