@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -64,6 +65,16 @@ func TestTimeoutAndRetries(t *testing.T) {
 		t.Error("the Job that took too long is there")
 	}
 	h.says("fraud", "Healthy", metav1.ConditionTrue)
+	h.event("fraud", corev1.EventTypeNormal, "RunBackoff", r.Name+": attempt 1 of 4 failed", "it took longer than spec.timeout, 3s")
+	h.event("fraud", corev1.EventTypeNormal, "RunBackoff", r.Name+": attempt 2 of 4 failed", "BackoffLimitExceeded")
+	h.event("fraud", corev1.EventTypeNormal, "RunSucceeded", r.Name+": "+r.Status.Message)
+	h.measured("fraud", measures{"ready": 1, "retraining_runs_total": 1, "retraining_streak": 1, "retraining_missed_slots_total": 0,
+		"retraining_last_success_timestamp_seconds": float64(r.Status.EndedAt.Unix()), "retraining_last_run_seconds": took(r)})
+	h.measured("fraud", measures{"retraining_runs_total": 1}, "result=Succeeded")
+
+	// When it is gone, nothing is measured of it.
+	h.forget("fraud")
+	h.measured("fraud", measures{})
 }
 
 // When all attempts have failed, so has the run.
@@ -86,6 +97,10 @@ func TestAllAttemptsFail(t *testing.T) {
 		return s.Streak == -1 && s.LastResult == v1alpha1.RunFailed && s.LastSuccess == nil, fmt.Sprintf("%+v", s)
 	})
 	h.says("fraud", "Healthy", metav1.ConditionFalse, r.Name, "BackoffLimitExceeded")
+	h.event("fraud", corev1.EventTypeNormal, "RunBackoff", r.Name+": attempt 1 of 2 failed", "BackoffLimitExceeded")
+	h.event("fraud", corev1.EventTypeWarning, "RunFailed", r.Name+": "+r.Status.Message)
+	h.measured("fraud", measures{"ready": 1, "retraining_runs_total": 1, "retraining_streak": -1, "retraining_missed_slots_total": 0, "retraining_last_run_seconds": took(r)})
+	h.measured("fraud", measures{"retraining_runs_total": 1}, "result=Failed")
 }
 
 // A run that somebody cancels ends with what it runs, is not tried again, and does not count as a failure.
@@ -111,6 +126,10 @@ func TestCancel(t *testing.T) {
 			s := h.get(name).Status
 			return s.LastResult == v1alpha1.RunCanceled && s.Streak == 0 && len(s.Active) == 0, fmt.Sprintf("%+v", s)
 		})
+		h.event(name, corev1.EventTypeNormal, "RunRunning", r.Name+": ")
+		h.event(name, corev1.EventTypeNormal, "RunCanceled", r.Name+": "+r.Status.Message)
+		h.measured(name, measures{"ready": 1, "retraining_runs_total": 1, "retraining_streak": 0, "retraining_missed_slots_total": 0, "retraining_last_run_seconds": took(r)})
+		h.measured(name, measures{"retraining_runs_total": 1}, "result=Canceled")
 	}
 	if left := h.jobs(h.runs("fraud")[0].Name); len(left) != 0 {
 		t.Errorf("it is said to be canceled, and there are %q", left)

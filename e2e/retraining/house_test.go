@@ -372,6 +372,42 @@ func contains(text string, words ...string) bool {
 	return true
 }
 
+// event waits until an event about a Retraining is there, of a type, with a reason, that says the words.
+func (h *house) event(name, severity, reason string, words ...string) {
+	h.T.Helper()
+	h.Eventually(fmt.Sprintf("an event of %s is %s %s and says %q", name, severity, reason, words), func() (bool, string) {
+		var all []string
+		for _, e := range h.Events(v1alpha1.RetrainingKind, name) {
+			if e.Type == severity && e.Reason == reason && contains(e.Message, words...) {
+				return true, ""
+			}
+			all = append(all, fmt.Sprintf("%s %s: %s", e.Type, e.Reason, e.Message))
+		}
+		return false, strings.Join(all, "\n")
+	})
+}
+
+// measures are the agent's of a Retraining, by their names without the sluice_ of all.
+type measures map[string]float64
+
+// measured waits until the agent measures of a Retraining what it should, and nothing else; with labels, of what has
+// them.
+func (h *house) measured(name string, want measures, labels ...string) {
+	h.T.Helper()
+	h.Eventually(fmt.Sprintf("of %s %v are measured %v", name, want, labels), func() (bool, string) {
+		got := measures{}
+		for metric, value := range h.Metrics(append(labels, "namespace="+h.Namespace, "name="+name)...) {
+			got[strings.TrimPrefix(metric, "sluice_")] = value
+		}
+		return maps.Equal(got, want), fmt.Sprint(got)
+	})
+}
+
+// took is how many seconds a run took.
+func took(r v1alpha1.RetrainingRun) float64 {
+	return r.Status.EndedAt.Sub(r.Status.StartedAt.Time).Seconds()
+}
+
 // ask asks for a run by hand.
 func (h *house) ask(name string) {
 	h.T.Helper()

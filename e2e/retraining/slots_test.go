@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -179,7 +180,24 @@ func TestSuspendedOverThreeSlots(t *testing.T) {
 		if got := h.get(names[n]).Status.Missed; got != want {
 			t.Errorf("of %s %d slots were missed, want %d", names[n], got, want)
 		}
+		h.counted(names[n], want)
+		if want > 0 {
+			h.event(names[n], corev1.EventTypeWarning, "SlotMissed", fmt.Sprintf("%d slots from", want), "the Retraining was suspended")
+		} else if slices.ContainsFunc(h.Events(v1alpha1.RetrainingKind, names[n]), func(e corev1.Event) bool { return e.Reason == "SlotMissed" }) {
+			t.Errorf("of %s a slot is said to have been missed: %+v", names[n], h.Events(v1alpha1.RetrainingKind, names[n]))
+		}
 	}
+	h.forget(names[0])
+	h.measured(names[0], measures{})
+}
+
+// counted waits until so many slots of a Retraining are counted as missed.
+func (h *house) counted(name string, missed int64) {
+	h.T.Helper()
+	h.Eventually(fmt.Sprintf("%d slots of %s are counted as missed", missed, name), func() (bool, string) {
+		m := h.Metrics("namespace="+h.Namespace, "name="+name)
+		return m["sluice_retraining_missed_slots_total"] == float64(missed), fmt.Sprint(m)
+	})
 }
 
 // A slot comes while a run goes on: it is skipped, and the next one after the run has ended is not.

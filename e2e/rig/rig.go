@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -251,6 +252,13 @@ func (r *Rig) signal(s syscall.Signal) {
 // histogram; 0 if it has not been used yet.
 func (r *Rig) Metric(name string) float64 {
 	r.T.Helper()
+	return r.Metrics()[name]
+}
+
+// Metrics returns the same of all that the agent measures, by their names. With labels, such as
+// "namespace=fraud", it is only of what has all of them.
+func (r *Rig) Metrics(labels ...string) map[string]float64 {
+	r.T.Helper()
 	var answer *http.Response
 	r.Eventually("the agent's metrics can be read", func() (bool, string) { // it may be starting
 		var err error
@@ -265,11 +273,19 @@ func (r *Rig) Metric(name string) float64 {
 	if err != nil {
 		r.T.Fatal(err)
 	}
-	sum := 0.0
-	for _, m := range families[name].GetMetric() {
-		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+	sums := map[string]float64{}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			has := map[string]bool{}
+			for _, l := range m.GetLabel() {
+				has[l.GetName()+"="+l.GetValue()] = true
+			}
+			if !slices.ContainsFunc(labels, func(label string) bool { return !has[label] }) {
+				sums[name] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
 	}
-	return sum
+	return sums
 }
 
 // freeAddress is one on which nobody listens. Its IP address is this process's own: a port of
