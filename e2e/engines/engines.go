@@ -15,7 +15,7 @@ var definitions embed.FS
 // Kinds by the plurals that Define knows them by.
 var Kinds = []string{
 	"workflows", "workflowtemplates", "clusterworkflowtemplates", "trainjobs", "trainingruntimes", "clustertrainingruntimes",
-	"pytorchjobs", "experiments", "trainings",
+	"pytorchjobs", "tfjobs", "mpijobs", "experiments", "trainings",
 }
 
 // Define makes some of the kinds, all if none are named, and returns when objects of them can be written.

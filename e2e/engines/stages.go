@@ -70,7 +70,7 @@ spec:
 // stages are those of all kinds.
 func stages() string {
 	var all []string
-	for _, s := range slices.Concat(workflow, trainJob, pytorchJob, experiment, training) {
+	for _, s := range slices.Concat(workflow, trainJob, trainingJobs, experiment, training) {
 		all = append(all, s.String())
 	}
 	return strings.Join(all, "\n---\n")
