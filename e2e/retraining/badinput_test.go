@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -52,6 +53,7 @@ func TestBadSpecs(t *testing.T) {
 	for _, c := range cases {
 		h.says(c.name, v1alpha1.ReadyCondition, metav1.ConditionFalse, c.words)
 		h.says(c.name, v1alpha1.StalledCondition, metav1.ConditionTrue, c.words)
+		h.event(c.name, corev1.EventTypeWarning, v1alpha1.InvalidSpecReason, c.words)
 	}
 	h.ask("good")
 	h.ends("good", v1alpha1.RunSucceeded)
@@ -189,7 +191,8 @@ func TestKubeflowPipelinesMisbehaves(t *testing.T) {
 		end   v1alpha1.RunPhase
 		words []string
 	}{
-		"409":        {kfp.Only("POST", "/runs", kfp.First(1, kfp.Status(http.StatusConflict))), piped, "", nil},
+		"409":        {kfp.Only("POST", "/runs", kfp.First(1, kfp.Body(http.StatusConflict, `{"code":6,"message":"it exists"}`))), piped, v1alpha1.RunFailed, []string{"it is in the way of something that is there", "it exists"}},
+		"proxy":      {kfp.Only("POST", "/runs", kfp.First(1, kfp.Status(http.StatusConflict))), piped, v1alpha1.RunSucceeded, nil},
 		"500":        {kfp.Only("POST", "/runs", kfp.First(3, kfp.Status(http.StatusInternalServerError))), piped, v1alpha1.RunSucceeded, nil},
 		"lost":       {kfp.Only("POST", "/runs", kfp.First(1, kfp.Lost())), piped, v1alpha1.RunSucceeded, nil},
 		"stuck":      {kfp.Only("POST", "/runs", kfp.First(1, kfp.Stuck())), piped, v1alpha1.RunSucceeded, nil},
@@ -201,14 +204,17 @@ func TestKubeflowPipelinesMisbehaves(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			s := h.pipelines(kfp.Options{Walk: &kfp.Walk{}})
-			h.retraining("fraud", strings.Replace(c.spec, "pipeline: nothing", "pipeline: nothing, address: \""+s.URL+"\"", 1))
+			h.retraining("fraud", "retries: 1\n"+strings.Replace(c.spec, "pipeline: nothing", "pipeline: nothing, address: \""+s.URL+"\"", 1))
 			h.begin()
 			s.Misbehave(c.fault)
 			h.ask("fraud")
 			r := h.ended("fraud", 1)[0]
 			t.Logf("%s: %s", r.Status.Phase, r.Status.Message)
-			if c.end != "" && r.Status.Phase != c.end || !contains(r.Status.Message, c.words...) {
+			if r.Status.Phase != c.end || !contains(r.Status.Message, c.words...) {
 				t.Errorf("it is %s: %s", r.Status.Phase, r.Status.Message)
+			}
+			if len(r.Status.Attempts) > 1 { // neither what is refused nor what goes well in the end
+				t.Errorf("it was tried again: %+v", r.Status.Attempts)
 			}
 			for _, a := range r.Status.Attempts {
 				if made := s.Counting(pipelines.RunName(a.Name, r.UID)); len(made) > 1 {
