@@ -462,13 +462,17 @@ func TestPhases(t *testing.T) {
 		if err != nil || s.Phase != want || s.Message != message {
 			t.Errorf("%s, %q and %v, want %s, %q", s.Phase, s.Message, err, want, message)
 		}
-		if s.Phase.Ended() == s.EndedAt.IsZero() && w.Run(id).State() != "SKIPPED" {
+		if s.Phase.Ended() == s.EndedAt.IsZero() && !slices.Contains([]string{"SKIPPED", "CANCELED"}, w.Run(id).State()) {
 			t.Errorf("%s has ended at %v", s.Phase, s.EndedAt)
 		}
 		return s
 	}
 	id := w.started(t, "good").ID
 	phase(id, false, v1alpha1.RunPending, "")
+	for _, nothing := range []string{"RUNTIME_STATE_UNSPECIFIED", ""} {
+		w.Run(id).Become(nothing)
+		phase(id, false, v1alpha1.RunPending, "")
+	}
 	w.Run(id).Go()
 	phase(id, false, v1alpha1.RunRunning, "")
 	w.Run(id).Become("PAUSED")
@@ -498,6 +502,11 @@ func TestPhases(t *testing.T) {
 	id = w.started(t, "skipped").ID
 	w.Run(id).Become("SKIPPED")
 	phase(id, false, v1alpha1.RunSkipped, "Kubeflow Pipelines has skipped it, and there is no result")
+
+	id = w.started(t, "canceled by others").ID
+	w.Run(id).Go()
+	w.Run(id).Become("CANCELED")
+	phase(id, false, v1alpha1.RunCanceled, "it was terminated")
 
 	id = w.started(t, "canceled").ID
 	w.Run(id).Go()
