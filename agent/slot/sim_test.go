@@ -380,6 +380,11 @@ func TestYears(t *testing.T) {
 				t.Errorf("up to %d runs were kept", most)
 			}
 			t.Logf("%v, at most %d records", w.counts, most)
+			for _, what := range []string{"Schedule", "Missed", "Data", "Manual", "started", "skipped", "killed", "stale", "withdrawn", "schedule changed", "by hand"} {
+				if w.counts[what] == 0 {
+					t.Errorf("there was nothing of the kind %s: nothing is shown of it", what)
+				}
+			}
 		})
 	}
 }
