@@ -3,7 +3,9 @@ package retraining_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
@@ -47,8 +49,13 @@ timeZone: Asia/Seoul
 	if !contains(diff, "+    version: v8", "+- fraud-v8.yaml", "+  version: v8", `+    auc: "0.947"`, digest("the model of "+r.Status.Attempts[0].Name)) {
 		t.Errorf("it changes:\n%s", diff)
 	}
+	climb := h.climb("v8")
 	h.merge(p)
 	h.serves("v8")
+	h.Eventually("v8 got 10, 50 and all of the traffic", func() (bool, string) {
+		phase, percents := climb.so()
+		return phase == v1alpha1.PromotionSucceeded && slices.Equal(percents, []int32{0, 10, 50, 100}), fmt.Sprintf("%s, after %v %%", phase, percents)
+	})
 	if v := h.told("v8"); !strings.HasPrefix(v, "s3://"+h.bucket+"/runs/"+r.Name+"/1/") {
 		t.Errorf("what serves was given %q", v)
 	}
@@ -61,6 +68,44 @@ func (h *house) suspend(name string) {
 	h.files["models/"+name+".yaml"] += "  suspend: true\n"
 	h.push("suspend " + name)
 	h.Eventually(name+" is suspended", func() (bool, string) { return h.get(name).Spec.Suspend, h.GetOverlay("models").Status.Revision })
+}
+
+// climb is how much of the traffic a version has had, as its Promotion says.
+type climb struct {
+	mu       sync.Mutex
+	phase    v1alpha1.PromotionPhase
+	percents []int32
+}
+
+// climb follows the Promotion of a version from now on.
+func (h *house) climb(version string) *climb {
+	h.T.Helper()
+	events, err := h.Client.Watch(context.Background(), &v1alpha1.PromotionList{}, client.InNamespace(h.Namespace))
+	h.must(err)
+	h.T.Cleanup(events.Stop)
+	c := &climb{}
+	go func() {
+		for event := range events.ResultChan() {
+			if p, is := event.Object.(*v1alpha1.Promotion); is && p.Spec.Version == version {
+				c.note(p.Status)
+			}
+		}
+	}()
+	return c
+}
+
+func (c *climb) note(s v1alpha1.PromotionStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = s.Phase
+	c.percents = slices.Compact(append(c.percents, s.Traffic))
+}
+
+// so is where it has come, and what it had on the way.
+func (c *climb) so() (v1alpha1.PromotionPhase, []int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase, slices.Clone(c.percents)
 }
 
 // serves waits until a version serves in production and nothing else is on its way.
