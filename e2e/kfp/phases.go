@@ -90,6 +90,12 @@ func (r Run) Parameters() (parameters map[string]any) {
 	return parameters
 }
 
+// Version is the id of the version that it is of.
+func (r Run) Version() (id string) {
+	r.with(func(run *run, _ stamp) { id = run.Reference.VersionID })
+	return id
+}
+
 // Go has it RUNNING, with its first step.
 func (r Run) Go() { r.with(func(run *run, now stamp) { run.goOn(now) }) }
 

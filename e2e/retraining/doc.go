@@ -13,7 +13,9 @@
 //	attempts_test   timeout, retries, cancel, history
 //	crash_test      the agent is killed at every step; two agents fight
 //	badinput_test   specs, results and engines that are not as they should be
-//	pipeline_test   a Pipeline comes to Kubeflow Pipelines
+//	versions_test   which version of a Pipeline is run
+//	rights_test     who may do what in Kubeflow Pipelines
+//	pipeline_test   a Pipeline comes to Kubeflow Pipelines, and is run there
 //
 // All but the last share one control plane, one forge, one object store and one agent (rig.Shared). Tests that end the
 // agent run by themselves, before all others; the others run side by side. What takes no clock, such as a year of

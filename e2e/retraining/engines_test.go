@@ -2,6 +2,7 @@ package retraining_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -143,21 +143,17 @@ spec: {mlPolicy: {numNodes: 1}, template: {spec: {replicatedJobs: [{name: node, 
 // account is what an account that speaks with all engines needs, as the documentation says.
 func (h *house) account() {
 	h.T.Helper()
-	in := metav1.ObjectMeta{Namespace: h.Namespace, Name: "retrainer"}
 	works := []string{"get", "list", "watch", "create", "delete"}
-	h.Create(&corev1.ServiceAccount{ObjectMeta: in})
-	h.Create(&rbacv1.Role{ObjectMeta: in, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: works},
-		{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflows"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
-		{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowtemplates"}, Verbs: []string{"get"}},
-		{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainjobs"}, Verbs: works},
-		{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainingruntimes"}, Verbs: []string{"get"}},
-		{APIGroups: []string{"kubeflow.org"}, Resources: []string{"pytorchjobs", "tfjobs", "mpijobs", "experiments"}, Verbs: works},
-		{APIGroups: []string{"example.com"}, Resources: []string{"trainings"}, Verbs: works},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}},
-	}})
-	h.Create(&rbacv1.RoleBinding{ObjectMeta: in, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: in.Name},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: in.Namespace, Name: in.Name}}})
+	h.grant("retrainer",
+		rbacv1.PolicyRule{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: works},
+		rbacv1.PolicyRule{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflows"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
+		rbacv1.PolicyRule{APIGroups: []string{"argoproj.io"}, Resources: []string{"workflowtemplates"}, Verbs: []string{"get"}},
+		rbacv1.PolicyRule{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainjobs"}, Verbs: works},
+		rbacv1.PolicyRule{APIGroups: []string{"trainer.kubeflow.org"}, Resources: []string{"trainingruntimes"}, Verbs: []string{"get"}},
+		rbacv1.PolicyRule{APIGroups: []string{"kubeflow.org"}, Resources: []string{"pytorchjobs", "tfjobs", "mpijobs", "experiments"}, Verbs: works},
+		rbacv1.PolicyRule{APIGroups: []string{"example.com"}, Resources: []string{"trainings"}, Verbs: works},
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}},
+	)
 }
 
 // Each engine runs something to its end and gives a result, and fails in another run, with the step that failed. All in
@@ -259,10 +255,7 @@ func TestKubeflowPipelines(t *testing.T) {
 	h.ask("good")
 	h.ask("bad")
 	good, bad := h.started(s, "good"), h.started(s, "bad")
-	m := h.writes("0.947")(training{job: good.Name, out: "runs/" + good.Name + "/1/"})
-	for _, f := range m.files {
-		h.put("runs/"+good.Name+"/1/"+f[0], f[1])
-	}
+	h.leaves(good, 1)
 	s.Run(good.Status.Attempts[0].ID).Succeed()
 	s.Run(bad.Status.Attempts[0].ID).Fail("train")
 	r := h.ends("good", v1alpha1.RunSucceeded)
@@ -275,12 +268,107 @@ func TestKubeflowPipelines(t *testing.T) {
 	}
 }
 
-// started waits until the run of a Retraining is one of Kubeflow Pipelines, has it go on, and fails the test if there are
-// two of its name.
+// Kubeflow Pipelines for many users runs what the account of a Retraining may run, and sees a token of it and of nobody
+// else. What it does not let an account do is said with the account and the right; and that it does not know who asks,
+// with what to do.
+func TestKubeflowPipelinesForManyUsers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	users := &rights{client: h.Client}
+	account := func(name string) string { return "system:serviceaccount:" + h.Namespace + ":" + name }
+	h.grant("deliverer", slices.Concat(deliversPipelines, readsPackages)...)
+	h.grant("retrainer", runsPipelines...)
+	h.grant("reader", ofPipelines("pipelines", "get", "list"), ofPipelines("experiments", "get", "list", "create"), ofPipelines("runs", "get", "list"))
+	h.grant("visitor")
+	s := h.pipelines(kfp.Options{MultiUser: true, May: users.may})
+	h.files["models/pipeline.yaml"] += "  serviceAccountName: deliverer\n"
+	other, err := kfp.Start(kfp.Options{MultiUser: true, Audience: "ml-pipeline.example.com", May: users.may})
+	h.must(err)
+	t.Cleanup(other.Stop)
+	h.retraining("good", "serviceAccountName: retrainer\n"+piped)
+	h.retraining("reads", "retries: 3\nserviceAccountName: reader\n"+piped)
+	h.retraining("visits", "serviceAccountName: visitor\n"+piped)
+	h.retraining("nobody", piped)
+	h.retraining("elsewhere", "serviceAccountName: retrainer\n"+strings.Replace(piped, "fraud-train}", "fraud-train, address: \""+other.URL+"\"}", 1))
+	h.begin()
+	for _, name := range []string{"good", "reads", "visits", "nobody", "elsewhere"} {
+		h.ask(name)
+	}
+
+	// One is run to its end, and another one canceled.
+	s.Run(h.started(s, "good").Status.Attempts[0].ID).Succeed()
+	h.ends("good", v1alpha1.RunSucceeded)
+	h.ask("good")
+	r := h.started(s, "good")
+	h.Update(&r, func() { metav1.SetMetaDataAnnotation(&r.ObjectMeta, v1alpha1.CancelAnnotation, "the data is bad") })
+	run := s.Run(r.Status.Attempts[0].ID)
+	h.Eventually("it is terminated", func() (bool, string) { return run.State() == "CANCELING", run.State() })
+	run.Stopped()
+	if r := h.ended("good", 2)[1]; r.Status.Phase != v1alpha1.RunCanceled {
+		t.Errorf("%s is %s: %s", r.Name, r.Status.Phase, r.Status.Message)
+	}
+
+	// No account, and a server that wants another audience: neither is refused for good.
+	for _, name := range []string{"nobody", "elsewhere"} {
+		h.run(name, "waits", func(r v1alpha1.RetrainingRun) bool {
+			return r.Status.Phase == v1alpha1.RunPending && contains(r.Status.Message, "it cannot begin yet: ", "it does not know who asks", "name an account in spec.serviceAccountName, of which it gets a token for the audience pipelines.kubeflow.org")
+		})
+	}
+	h.retraining("nobody", "serviceAccountName: retrainer\n"+piped)
+	h.push("nobody: in the name of the retrainer")
+	s.Run(h.started(s, "nobody").Status.Attempts[0].ID).Succeed()
+	h.ends("nobody", v1alpha1.RunSucceeded)
+
+	// Rights that are missing end a run: at once, without a further attempt, where one was made, and else after a while.
+	for _, c := range []struct {
+		name     string
+		attempts int
+		words    []string
+	}{
+		{"reads", 1, []string{account("reader"), "Verb:create", "Resource:runs"}},
+		{"visits", 0, []string{account("visitor"), "Verb:get", "Resource:pipelines"}},
+	} {
+		r := h.ends(c.name, v1alpha1.RunFailed, append(c.words, "Namespace:"+h.Namespace, "the account has no right to it", "let a Role for the group pipelines.kubeflow.org give it that verb in that namespace")...)
+		if len(r.Status.Attempts) != c.attempts {
+			t.Errorf("the attempts of %s are %+v, and should be %d", r.Name, r.Status.Attempts, c.attempts)
+		}
+	}
+	if n := other.Count("POST", ""); n != 0 {
+		t.Errorf("%d requests made something on the other server", n)
+	}
+	for _, c := range []struct {
+		what, verb, resource string
+		want                 []string
+	}{
+		{"delivered", "create", "pipelines", []string{account("deliverer")}},
+		{"ran something", "create", "runs", []string{account("retrainer")}},
+		{"terminated something", "terminate", "runs", []string{account("retrainer")}},
+	} {
+		if got := users.who(func(r right) bool { return r.given && r.verb == c.verb && r.resource == c.resource }); !slices.Equal(got, c.want) {
+			t.Errorf("%q %s, and it should be %q", got, c.what, c.want)
+		}
+	}
+	want := []string{account("deliverer"), account("reader"), account("retrainer"), account("visitor")}
+	if got := users.who(func(right) bool { return true }); !slices.Equal(got, want) {
+		t.Errorf("there came %q, and should have %q", got, want)
+	}
+}
+
+// leaves has an attempt at a run leave a result, as its last step does.
+func (h *house) leaves(r v1alpha1.RetrainingRun, attempt int) {
+	h.T.Helper()
+	out := fmt.Sprintf("runs/%s/%d/", r.Name, attempt)
+	for _, f := range h.writes("0.947")(training{job: r.Name, out: out}).files {
+		h.put(out+f[0], f[1])
+	}
+}
+
+// started waits until a run of a Retraining that is not over is one of Kubeflow Pipelines, has it go on, and fails the
+// test if there are two of its name.
 func (h *house) started(s *kfp.Server, name string) v1alpha1.RetrainingRun {
 	h.T.Helper()
 	r := h.run(name, "is known to Kubeflow Pipelines", func(r v1alpha1.RetrainingRun) bool {
-		return len(r.Status.Attempts) == 1 && r.Status.Attempts[0].ID != ""
+		return !r.Status.Phase.Ended() && len(r.Status.Attempts) == 1 && r.Status.Attempts[0].ID != ""
 	})
 	if ids := s.Made(pipelines.RunName(r.Status.Attempts[0].Name, r.UID)); len(ids) != 1 || ids[0] != r.Status.Attempts[0].ID {
 		h.T.Fatalf("the runs of the name %s are %q", r.Status.Attempts[0].Name, ids)

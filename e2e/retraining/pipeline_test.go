@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
-	"github.com/sluice-dev/sluice/agent/cluster"
-	"github.com/sluice-dev/sluice/agent/engine"
 	kfpengine "github.com/sluice-dev/sluice/agent/engine/kfp"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	controlplane "github.com/sluice-dev/sluice/e2e/cluster"
@@ -23,7 +21,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -88,37 +85,31 @@ generatorOptions: {disableNameSuffixHash: true}
 `
 )
 
-// delivery is a repository with a Pipeline, and Kubeflow Pipelines.
+// delivery is a repository with a Pipeline, Kubeflow Pipelines for many users, and the Retraining fraud of that Pipeline.
 type delivery struct {
-	*rig.Rig
+	*house
 	kfp  *kfp.Server
 	repo *gitserver.Repo
 }
 
 func newDelivery(t *testing.T, o kfp.Options, kustomization string) *delivery {
 	t.Helper()
-	d := &delivery{Rig: rig.New(t, controlplane.Options{})}
-	o.MultiUser = true
-	o.May = func(user, _, _, namespace string) bool {
-		return user == "system:serviceaccount:fraud:trainer" && namespace == "fraud"
-	}
+	d := &delivery{house: &house{Rig: rig.New(t, controlplane.Options{})}}
+	d.Namespace = "fraud"
+	o.MultiUser, o.May = true, (&rights{client: d.Client}).may
+	rules := slices.Concat(runsPipelines, readsPackages)
 	if o.Native != nil { // it reads what this cluster has
 		o.Native = d.objects
-		if err := d.Cluster.Define(context.Background(), string(kfp.CRDs)); err != nil {
-			t.Fatal(err)
-		}
+		d.must(d.Cluster.Define(context.Background(), string(kfp.CRDs)))
+	} else {
+		rules = slices.Concat(rules, deliversPipelines)
 	}
 	var err error
-	if d.kfp, err = kfp.Start(o); err != nil {
-		t.Fatal(err)
-	}
+	d.kfp, err = kfp.Start(o)
+	d.must(err)
 	t.Cleanup(d.kfp.Stop)
-	in := metav1.ObjectMeta{Namespace: "fraud", Name: "trainer"}
 	d.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "fraud"}})
-	d.Create(&corev1.ServiceAccount{ObjectMeta: in})
-	d.Create(&rbacv1.Role{ObjectMeta: in, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "watch"}}}})
-	d.Create(&rbacv1.RoleBinding{ObjectMeta: in, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "trainer"},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "fraud", Name: "trainer"}}})
+	d.grant("trainer", rules...)
 	d.repo = d.Repository("platform", map[string]string{
 		"pipelines/kustomization.yaml": kustomization, "pipelines/names.yaml": names, "pipelines/train.yaml": compiledPipeline("trainer:1"),
 		"pipelines/pipeline.yaml": fmt.Sprintf(`apiVersion: sluice.dev/v1alpha1
@@ -130,9 +121,23 @@ spec:
     address: %s
     package: {configMapRef: {name: fraud-train}}
 `, d.kfp.URL)})
-	d.Overlay("pipelines", "pipelines")
+	d.Overlay("models", "pipelines")
+	d.retrains("fraud", "trainer")
 	d.StartAgent("--allow-loopback-checks")
 	return d
+}
+
+// retrains makes a Retraining of the Pipeline in the name of an account.
+func (d *delivery) retrains(name, account string, edits ...func(*v1alpha1.Retraining)) {
+	d.T.Helper()
+	o := &v1alpha1.Retraining{ObjectMeta: metav1.ObjectMeta{Namespace: "fraud", Name: name}, Spec: v1alpha1.RetrainingSpec{
+		Model: "fraud", ServiceAccountName: account,
+		Run: v1alpha1.RunTemplate{KFP: &v1alpha1.KFPRun{Pipeline: "fraud-train"}, Parameters: map[string]string{"data": "s3://data/"}},
+	}}
+	for _, edit := range edits {
+		edit(o)
+	}
+	d.Create(o)
 }
 
 // commit has the package be another.
@@ -146,9 +151,7 @@ func (d *delivery) commit(content string) (revision string) {
 func (d *delivery) pipeline() *v1alpha1.Pipeline {
 	d.T.Helper()
 	var p v1alpha1.Pipeline
-	if err := d.Client.Get(context.Background(), client.ObjectKey{Namespace: "fraud", Name: "fraud-train"}, &p); client.IgnoreNotFound(err) != nil {
-		d.T.Fatal(err)
-	}
+	d.must(client.IgnoreNotFound(d.Client.Get(context.Background(), client.ObjectKey{Namespace: "fraud", Name: "fraud-train"}, &p)))
 	return &p
 }
 
@@ -171,42 +174,25 @@ func (d *delivery) await(what string, is func(p *v1alpha1.Pipeline, ready metav1
 func (d *delivery) delivered(content string) *v1alpha1.Pipeline {
 	d.T.Helper()
 	pkg, err := kfpengine.ReadPackage([]byte(content))
-	if err != nil {
-		d.T.Fatal(err)
-	}
+	d.must(err)
 	return d.await("is delivered as "+pkg.Version, func(p *v1alpha1.Pipeline, ready metav1.Condition) bool {
 		version, digest, _ := pipelines.Pinned(*p)
 		return ready.Status == metav1.ConditionTrue && version == pkg.Version && digest == pkg.Digest
 	})
 }
 
-// engine runs pipelines in the name of the account, with tokens that the API server makes.
-func (d *delivery) engine() pipelines.Engine {
+// trained has the agent run what the Pipeline has now, to success.
+func (d *delivery) trained() {
 	d.T.Helper()
-	accounts, err := corev1client.NewForConfig(d.Cluster.Config())
-	if err != nil {
-		d.T.Fatal(err)
+	before, has := len(begun(d.runs("fraud"))), d.pipeline().Status
+	d.ask("fraud")
+	r := d.started(d.kfp, "fraud")
+	if id := d.kfp.Run(r.Status.Attempts[0].ID).Version(); id != has.VersionID || r.Status.Attempts[0].KFP.Version != has.Version {
+		d.T.Errorf("the run is of the version %s, and is to be of %+v: %+v", id, has, r.Status.Attempts)
 	}
-	transport := kfpengine.NewTransport(true)
-	d.T.Cleanup(transport.CloseIdleConnections)
-	return pipelines.Engine{
-		Servers: &pipelines.Servers{Transport: transport, Tokens: &pipelines.Tokens{Accounts: accounts}},
-		Account: cluster.Account{Namespace: "fraud", Name: "trainer"},
-	}
-}
-
-// runs starts a run of what the Pipeline has now.
-func (d *delivery) runs(name string) {
-	d.T.Helper()
-	p := d.pipeline()
-	run := pipelines.Resolved(v1alpha1.KFPRun{Pipeline: "fraud-train"}, p, "fraud")
-	run.Version, _, _ = pipelines.Pinned(*p)
-	id, err := d.engine().Start(context.Background(), engine.Run{
-		Namespace: "fraud", Record: name, UID: "uid-1", Retraining: "fraud", Name: name, Parameters: map[string]string{"data": "s3://data/"},
-		Template: v1alpha1.RunTemplate{KFP: &run},
-	})
-	if counts := d.kfp.Counting(pipelines.RunName(name, "uid-1")); err != nil || !slices.Equal(counts, []string{id}) {
-		d.T.Errorf("the run %s: %q, %v", name, id, err)
+	d.kfp.Run(r.Status.Attempts[0].ID).Succeed()
+	if runs := d.ended("fraud", before+1); runs[before].Status.Phase != v1alpha1.RunSucceeded {
+		d.T.Errorf("it is %s", d.standing())
 	}
 }
 
@@ -244,14 +230,14 @@ func TestPipelineOverREST(t *testing.T) {
 	if first.Status.PipelineID == "" || first.Status.DeliveredAt == nil || first.Status.Revision != first.Annotations[v1alpha1.RevisionAnnotation] || !strings.HasPrefix(first.Status.Revision, "main@sha1:") {
 		t.Errorf("%+v", first.Status)
 	}
-	d.WaitReady("pipelines")
-	d.runs("first")
+	d.WaitReady("models")
+	d.trained()
 
 	// A restart asks nobody, and writes nothing.
 	asked := d.kfp.Count("", "")
 	d.KillAgent()
 	d.StartAgent("--allow-loopback-checks")
-	d.AskOverlay("pipelines")
+	d.AskOverlay("models")
 	if p := d.pipeline(); p.ResourceVersion != first.ResourceVersion || d.kfp.Count("", "") != asked {
 		t.Errorf("after a restart: %d requests, and %+v", d.kfp.Count("", "")-asked, p.Status)
 	}
@@ -289,7 +275,7 @@ func TestPipelineOverREST(t *testing.T) {
 	d.await("waits", func(_ *v1alpha1.Pipeline, ready metav1.Condition) bool { return ready.Reason == "Unreachable" })
 	d.kfp.Misbehave(nil)
 	d.delivered(compiledPipeline("trainer:3"))
-	d.runs("third")
+	d.trained()
 
 	// What is deleted from Git stays in Kubeflow Pipelines: its runs are of it.
 	d.Push(d.repo, gitserver.Change{Message: "train: no more", Files: map[string]string{"pipelines/kustomization.yaml": "namespace: fraud\nconfigMapGenerator: [{name: other, literals: [a=b]}]\n"}})
@@ -312,7 +298,7 @@ func TestPipelineAsObjects(t *testing.T) {
 	})
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "fraud", Name: "trainer"}}
 	d.Update(role, func() {
-		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"pipelines.kubeflow.org"}, Resources: []string{"pipelines", "pipelineversions"}, Verbs: []string{"get", "list", "create", "delete"}})
+		role.Rules = append(role.Rules, deliversPipelines...)
 	})
 	p := d.pipeline()
 	d.Update(p, func() {
@@ -326,14 +312,14 @@ func TestPipelineAsObjects(t *testing.T) {
 	if n := d.kfp.Count("POST", ""); n != 0 {
 		t.Errorf("%d requests made something", n)
 	}
-	d.runs("first")
+	d.trained()
 
 	// The ConfigMap has the same name, and something else in it.
 	d.commit(compiledPipeline("trainer:2"))
 	if second := d.delivered(compiledPipeline("trainer:2")); second.Generation != first.Generation || second.Status.PipelineID != first.Status.PipelineID {
 		t.Errorf("the second is %+v", second)
 	}
-	d.runs("second")
+	d.trained()
 	if n := len(d.objects()); n != 2 {
 		t.Errorf("there are %d versions", n)
 	}
