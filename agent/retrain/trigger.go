@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-dev/sluice/agent"
 	"github.com/sluice-dev/sluice/agent/analysis"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/artifact"
@@ -19,6 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/slot"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -267,13 +269,13 @@ const and = "+"
 
 // template is the digest of a template of Argo Workflows.
 func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, error) {
-	kind := schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "WorkflowTemplate"}
+	ref := agent.Ref{Group: "argoproj.io", Kind: "WorkflowTemplate", Namespace: w.name.Namespace, Name: run.Template}
 	if run.ClusterScope {
-		kind.Kind = "ClusterWorkflowTemplate"
+		ref.Kind, ref.Namespace = "ClusterWorkflowTemplate", ""
 	}
-	resource, namespaced, err := w.session.Resource(kind)
+	resource, namespaced, err := w.session.Resource(schema.GroupVersionKind{Group: ref.Group, Version: "v1alpha1", Kind: ref.Kind})
 	if err != nil {
-		return seen{}, err
+		return seen{}, unseen(ref, err)
 	}
 	get := resource.Get
 	if namespaced {
@@ -281,7 +283,7 @@ func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, er
 	}
 	o, err := get(ctx, run.Template, metav1.GetOptions{})
 	if err != nil {
-		return seen{}, err
+		return seen{}, unseen(ref, err)
 	}
 	raw, err := json.Marshal(o.Object["spec"])
 	if err != nil {
@@ -289,6 +291,19 @@ func (w *pass) template(ctx context.Context, run v1alpha1.WorkflowRun) (seen, er
 	}
 	sum := sha256.Sum256(raw)
 	return seen{digest: hex.EncodeToString(sum[:])}, nil
+}
+
+// unseen says why a template cannot be looked at, and what to do.
+func unseen(ref agent.Ref, err error) error {
+	switch {
+	case apimeta.IsNoMatchError(err):
+		return fmt.Errorf("%s: the cluster does not know the kind: install Argo Workflows", ref)
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s is not there: create it, or name another in spec.run.workflow", ref)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%s: the account of the Retraining may not get it: %w: grant it that, or name another in spec.serviceAccountName", ref, err)
+	}
+	return fmt.Errorf("%s cannot be read: %w", ref, err)
 }
 
 // pipeline is the Pipeline of a name; nil if it is one that only Kubeflow Pipelines knows.

@@ -2,11 +2,13 @@ package retrain
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,11 +16,15 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/artifact"
+	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/engine"
 	"github.com/sluice-dev/sluice/agent/measure"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
@@ -292,6 +298,113 @@ func TestCommitTrigger(t *testing.T) {
 	r.Spec.Run.KFP.Pipeline = "theirs"
 	save(&r)
 	begun("with another pipeline, which only Kubeflow Pipelines knows", 2)
+}
+
+// argo is an API server with Argo Workflows, of which there are templates to be read; answers are by the path, and what
+// there is none for is not there.
+func argo(t *testing.T, answers *sync.Map, kinds ...string) *rest.Config {
+	var served []string
+	for _, kind := range kinds {
+		served = append(served, fmt.Sprintf(`{"name": %q, "kind": %q, "namespaced": %t, "verbs": ["get"]}`, strings.ToLower(kind)+"s", kind, !strings.HasPrefix(kind, "Cluster")))
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api":
+			fmt.Fprint(w, `{"kind": "APIVersions", "versions": []}`)
+		case "/apis":
+			fmt.Fprint(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "argoproj.io", "versions": [{"groupVersion": "argoproj.io/v1alpha1", "version": "v1alpha1"}], "preferredVersion": {"groupVersion": "argoproj.io/v1alpha1", "version": "v1alpha1"}}]}`)
+		case "/apis/argoproj.io/v1alpha1":
+			fmt.Fprintf(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "argoproj.io/v1alpha1", "resources": [%s]}`, strings.Join(served, ","))
+		default:
+			answer, there := answers.Load(r.URL.Path)
+			status := apierrors.NewNotFound(schema.GroupResource{Group: "argoproj.io", Resource: "templates"}, "train")
+			if refused, is := answer.(*apierrors.StatusError); is {
+				status, there = refused, false
+			}
+			if there {
+				fmt.Fprint(w, answer)
+				return
+			}
+			w.WriteHeader(int(status.ErrStatus.Code))
+			_ = json.NewEncoder(w).Encode(status.ErrStatus)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return &rest.Config{Host: s.URL}
+}
+
+// What a template of Argo Workflows says is a part of the definition. While it cannot be looked at nothing fires, and the
+// message says what to do.
+func TestCommitTriggerOfATemplate(t *testing.T) {
+	for _, c := range []struct {
+		kind, ref, path string
+		clusterScope    bool
+	}{
+		{"WorkflowTemplate", "WorkflowTemplate.argoproj.io/ml/train", "/apis/argoproj.io/v1alpha1/namespaces/ml/workflowtemplates/train", false},
+		{"ClusterWorkflowTemplate", "ClusterWorkflowTemplate.argoproj.io/train", "/apis/argoproj.io/v1alpha1/clusterworkflowtemplates/train", true},
+	} {
+		t.Run(c.kind, func(t *testing.T) {
+			w, agent := byTriggers(t, v1alpha1.RetrainingTriggers{Commit: true, MinimumInterval: metav1.Duration{Duration: time.Second}})
+			w.change(func(r *v1alpha1.Retraining) {
+				r.Spec.Run = v1alpha1.RunTemplate{Workflow: &v1alpha1.WorkflowRun{Template: "train", ClusterScope: c.clusterScope}}
+			})
+			var answers sync.Map
+			var err error
+			if agent.Cluster, err = cluster.New(argo(t, &answers, c.kind), nil); err != nil {
+				t.Fatal(err)
+			}
+			says := func(labels, image string) {
+				answers.Store(c.path, fmt.Sprintf(`{"apiVersion": "argoproj.io/v1alpha1", "kind": %q, "metadata": {"name": "train", "labels": {%s}}, "spec": {"templates": [{"container": {"image": %q}}]}}`, c.kind, labels, image))
+			}
+			clock := at("03:00:01")
+			looks := func(after, message string, runs int) {
+				t.Helper()
+				clock = clock.Add(2 * time.Minute)
+				report := w.look(agent, clock)
+				if message == "" && strings.Contains(report.Message, "triggers.commit") || !strings.Contains(report.Message, message) {
+					t.Errorf("%s the message is %q, want %q", after, report.Message, message)
+				}
+				if got := len(w.records()); got != runs {
+					t.Fatalf("%s there are %d runs:\n%s", after, got, w.began())
+				}
+				w.ends()
+			}
+			looks("before it is there", "triggers.commit: "+c.ref+" is not there: create it, or name another in spec.run.workflow", 0)
+			says("", "trainer:1")
+			looks("at first", "", 0)
+			says(`"team": "fraud"`, "trainer:1")
+			looks("with a label", "", 0)
+			answers.Delete(c.path)
+			looks("when it was deleted", "is not there", 0)
+			answers.Store(c.path, apierrors.NewForbidden(schema.GroupResource{Group: "argoproj.io", Resource: strings.ToLower(c.kind) + "s"}, "train", errors.New(`User "system:serviceaccount:ml:retrainer" cannot get it`)))
+			looks("without rights", c.ref+": the account of the Retraining may not get it: ", 0)
+			looks("without rights", "grant it that, or name another in spec.serviceAccountName", 0)
+			answers.Store(c.path, apierrors.NewInternalError(errors.New("etcd is away")))
+			looks("while nobody knows", c.ref+" cannot be read: ", 0)
+			says("", "trainer:1")
+			looks("as it was", "", 0)
+			says("", "trainer:2")
+			looks("with another image", "", 1)
+			if got := w.began(); !strings.HasPrefix(got, "Commit: the definition of the pipeline changed") {
+				t.Errorf("begun is %q", got)
+			}
+			looks("once it has run", "", 1)
+		})
+	}
+	t.Run("unknown", func(t *testing.T) {
+		w, agent := byTriggers(t, v1alpha1.RetrainingTriggers{Commit: true})
+		w.change(func(r *v1alpha1.Retraining) {
+			r.Spec.Run = v1alpha1.RunTemplate{Workflow: &v1alpha1.WorkflowRun{Template: "train", ClusterScope: true}}
+		})
+		var err error
+		if agent.Cluster, err = cluster.New(argo(t, &sync.Map{}, "WorkflowTemplate"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if report := w.look(agent, at("03:00:01")); report.Message != "triggers.commit: ClusterWorkflowTemplate.argoproj.io/train: the cluster does not know the kind: install Argo Workflows" {
+			t.Errorf("the message is %q", report.Message)
+		}
+	})
 }
 
 // A run that begins is pinned to what the Pipeline has now, whatever the cache has of it, and waits while that cannot
