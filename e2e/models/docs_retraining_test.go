@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine"
+	"github.com/sluice-dev/sluice/agent/engine/kfp"
 	"github.com/sluice-dev/sluice/agent/fill"
 	"github.com/sluice-dev/sluice/agent/retrain"
 	"github.com/sluice-dev/sluice/e2e/rig"
@@ -33,10 +34,35 @@ func inRetraining(spec map[string]any) map[string]any {
 	}
 }
 
+// fraudTrain is the package of the pipeline that the documentation runs.
+const fraudTrain = `components:
+  comp-train:
+    executorLabel: exec-train
+deploymentSpec:
+  executors:
+    exec-train: {container: {image: registry.example.com/fraud-train:4}}
+pipelineInfo: {name: fraud-train}
+root:
+  dag:
+    tasks:
+      train:
+        componentRef: {name: comp-train}
+        taskInfo: {name: train}
+  inputDefinitions:
+    parameters:
+      data: {parameterType: STRING}
+      rows: {parameterType: NUMBER_INTEGER, defaultValue: 1000}
+      columns: {parameterType: LIST, isOptional: true}
+      grid: {parameterType: STRUCT, isOptional: true}
+      result: {parameterType: STRING, isOptional: true}
+schemaVersion: 2.1.0
+sdkVersion: kfp-2.14.0
+`
+
 // validRetraining checks what the agent checks and the API server does not see, fills the templates in, and
 // makes what the engine would make of it. Where the cluster knows the kind of that, it is asked whether it
-// takes it.
-func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
+// takes it; and of a pipeline its package, whether the parameters fit. Returned is what is run.
+func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) string {
 	t.Helper()
 	var retraining v1alpha1.Retraining
 	text, err := yaml.Marshal(o.Object)
@@ -58,7 +84,8 @@ func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
 		filled(t, *spec.Result, values)
 	}
 	if run.KFP != nil {
-		return
+		fits(t, run)
+		return "kfp"
 	}
 	object, err := engine.Build(engine.Run{
 		Namespace: retraining.Namespace, Record: values.Run, UID: "3f2a", Retraining: retraining.Name, Name: engine.Name(values.Run, 1), Template: run, Parameters: run.Parameters,
@@ -67,6 +94,26 @@ func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) {
 		t.Fatal(err)
 	}
 	accepted(t, r, object)
+	return object.GetKind()
+}
+
+// fits checks the parameters of a run of the pipeline fraud-train.
+func fits(t *testing.T, run v1alpha1.RunTemplate) {
+	t.Helper()
+	if run.KFP.Pipeline != "fraud-train" {
+		t.Fatalf("the pipeline %s is not known here: have its package here, too", run.KFP.Pipeline)
+	}
+	p, err := kfp.ReadPackage([]byte(fraudTrain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others json.RawMessage
+	if run.KFP.Values != nil {
+		others = run.KFP.Values.Raw
+	}
+	if _, err := p.Values(run.Parameters, others); err != nil {
+		t.Error(err)
+	}
 }
 
 // filled is a part of a spec with its texts filled in.

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/agent/gate"
 	"github.com/sluice-dev/sluice/agent/serving"
 	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/engines"
 	"github.com/sluice-dev/sluice/e2e/rig"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,9 +41,12 @@ var whole = []string{
 
 // TestDocs: what the documentation shows is what the API server takes. Whole manifests are created as
 // they are, without being kept; what is a part of a stage is put into a Model before, and what is one
-// of a Retraining into a Retraining.
+// of a Retraining into a Retraining. So is what each engine makes of a Retraining.
 func TestDocs(t *testing.T) {
 	r := rig.New(t, cluster.Options{})
+	if err := engines.Define(t.Context(), r.Cluster); err != nil {
+		t.Fatal(err)
+	}
 	root := rig.Root(t)
 	var all []document
 	pages, err := fs.Glob(os.DirFS(root), "docs/*.md")
@@ -73,10 +77,15 @@ func TestDocs(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for _, d := range all {
-		t.Run(d.where, func(t *testing.T) { seen[check(t, r, d)]++ })
+		t.Run(d.where, func(t *testing.T) {
+			for _, kind := range check(t, r, d) {
+				seen[kind]++
+			}
+		})
 	}
 	for _, kind := range []string{
 		v1alpha1.RepositoryKind, v1alpha1.OverlayKind, v1alpha1.ModelKind, v1alpha1.ModelVersionKind, v1alpha1.PromotionPolicyKind, v1alpha1.PipelineKind, v1alpha1.RetrainingKind, "Secret", "Stage", "part of a Retraining",
+		"run of Job", "run of Workflow", "run of kfp", "run of TrainJob", "run of PyTorchJob", "run of TFJob", "run of MPIJob", "run of Experiment", "run of RayJob",
 	} {
 		if seen[kind] == 0 {
 			t.Errorf("no %s was looked at: %v", kind, seen)
@@ -124,8 +133,8 @@ func documents(file string, line int, text string) []document {
 	return all
 }
 
-// check has the API server look at a document, and returns of what kind it is.
-func check(t *testing.T, r *rig.Rig, d document) string {
+// check has the API server look at a document, and returns of what kind it is, and what is run by it.
+func check(t *testing.T, r *rig.Rig, d document) []string {
 	var o unstructured.Unstructured
 	if err := yaml.UnmarshalStrict([]byte(d.text), &o.Object); err != nil {
 		t.Fatal(err)
@@ -134,14 +143,13 @@ func check(t *testing.T, r *rig.Rig, d document) string {
 	case o.GetKind() == "" && partOfRetraining(o.Object):
 		o.Object = inRetraining(o.Object)
 		accepted(t, r, &o)
-		validRetraining(t, r, o)
-		return "part of a Retraining"
+		return []string{"part of a Retraining", "run of " + validRetraining(t, r, o)}
 	case o.GetKind() == "":
 		o.Object = inModel(t, d.text)
 		accepted(t, r, &o)
-		return "Stage"
+		return []string{"Stage"}
 	case strings.HasPrefix(o.GetAPIVersion(), "kustomize.config.k8s.io/"):
-		return o.GetKind()
+		return []string{o.GetKind()}
 	}
 	accepted(t, r, &o)
 	switch text := []byte(d.text); o.GetKind() {
@@ -159,9 +167,9 @@ func check(t *testing.T, r *rig.Rig, d document) string {
 		strictly(t, text, &v1alpha1.Pipeline{})
 	case v1alpha1.RetrainingKind:
 		strictly(t, text, &v1alpha1.Retraining{})
-		validRetraining(t, r, o)
+		return []string{o.GetKind(), "run of " + validRetraining(t, r, o)}
 	}
-	return o.GetKind()
+	return []string{o.GetKind()}
 }
 
 // inModel puts a part of a stage into a Model that has all stages it may speak of.
@@ -191,7 +199,7 @@ func inModel(t *testing.T, text string) map[string]any {
 }
 
 // notHere are the groups of kinds that this cluster does not know.
-var notHere = []string{"argoproj.io", "kubeflow.org", "pipelines.kubeflow.org", "trainer.kubeflow.org", "ray.io"}
+var notHere = []string{"pipelines.kubeflow.org", "ray.io"}
 
 // accepted has the API server say that it would take an object, with no field that it does not know.
 func accepted(t *testing.T, r *rig.Rig, o *unstructured.Unstructured) {
