@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/cluster"
 	"github.com/sluice-dev/sluice/agent/engine"
@@ -146,7 +147,8 @@ func sorted(request kfp.Request, err error) error {
 	case kfp.Temporary(err):
 		e.Kind = engine.Temporary
 	case reason == kfp.Missing:
-		e.Message += fmt.Sprintf(": let a Pipeline %s of the namespace %s deliver it, upload it, or correct spec.run.kfp", request.Run.Pipeline, request.Namespace)
+		e.Message += fmt.Sprintf(": let a Pipeline %s of the namespace %s deliver it, upload it, or correct spec.run.kfp; one that has delivered it does so again when it is annotated with %s",
+			request.Run.Pipeline, request.Namespace, meta.ReconcileRequestAnnotation)
 	}
 	return e
 }

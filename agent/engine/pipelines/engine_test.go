@@ -370,7 +370,7 @@ func TestWhatIsWrongWithARun(t *testing.T) {
 		kind engine.Kind
 		says string
 	}{
-		{"no pipeline", func(r *engine.Run) { r.Template.KFP.Pipeline = "none" }, engine.Permanent, "let a Pipeline none of the namespace fraud deliver it, upload it, or correct spec.run.kfp"},
+		{"no pipeline", func(r *engine.Run) { r.Template.KFP.Pipeline = "none" }, engine.Permanent, "let a Pipeline none of the namespace fraud deliver it, upload it, or correct spec.run.kfp; one that has delivered it does so again when it is annotated with reconcile.fluxcd.io/requestedAt"},
 		{"no version", func(r *engine.Run) { r.Template.KFP.Version = "v0" }, engine.Permanent, "has no version v0"},
 		{"a name that is none", func(r *engine.Run) { r.Template.KFP.Pipeline = "../runs" }, engine.Permanent, "cannot be the name of a pipeline"},
 		{"another namespace", func(r *engine.Run) { r.Template.KFP.Namespace = "shop" }, engine.Permanent, "a run is in the namespace of its Retraining, fraud"},
