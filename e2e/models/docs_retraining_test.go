@@ -1,7 +1,9 @@
 package models_test
 
 import (
+	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +13,14 @@ import (
 	"github.com/sluice-dev/sluice/agent/fill"
 	"github.com/sluice-dev/sluice/agent/retrain"
 	"github.com/sluice-dev/sluice/e2e/rig"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
 
@@ -21,16 +30,70 @@ func partOfRetraining(o map[string]any) bool {
 	return err == nil && yaml.UnmarshalStrict(text, &v1alpha1.RetrainingSpec{}) == nil
 }
 
+// retrainer is the account that may do what all engines need, by the documentation.
+var retrainer = types.NamespacedName{Namespace: "fraud", Name: "retrainer"}
+
+// employ makes that account, with the rights that the page of the engines gives it and no others.
+func employ(t *testing.T, r *rig.Rig, all []document) {
+	t.Helper()
+	if err := r.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: retrainer.Namespace}}); client.IgnoreAlreadyExists(err) != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		var o unstructured.Unstructured
+		if !strings.HasPrefix(d.where, "docs/engines.md:") || yaml.Unmarshal([]byte(d.text), &o.Object) != nil ||
+			o.GroupVersionKind().Group != rbacv1.GroupName && o.GetKind() != "ServiceAccount" {
+			continue
+		}
+		r.Create(&o)
+		t.Cleanup(func() {
+			if err := r.Client.Delete(context.Background(), &o); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	r.Eventually("the account has its rights", func() (bool, string) {
+		may := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               userOf(retrainer),
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: retrainer.Namespace, Verb: "create", Group: "batch", Resource: "jobs"},
+		}}
+		if err := r.Client.Create(t.Context(), may); err != nil {
+			return false, err.Error()
+		}
+		return may.Status.Allowed, may.Status.Reason
+	})
+}
+
+func userOf(account types.NamespacedName) string {
+	return "system:serviceaccount:" + account.Namespace + ":" + account.Name
+}
+
+// inNameOf is a client of the account of a Retraining.
+func inNameOf(t *testing.T, r *rig.Rig, retraining *v1alpha1.Retraining) client.Client {
+	t.Helper()
+	account := types.NamespacedName{Namespace: retraining.Namespace, Name: retraining.Spec.ServiceAccountName}
+	if account != retrainer { // the documentation does not say what others may do
+		return r.Client
+	}
+	config := rest.CopyConfig(r.Cluster.Config())
+	config.Impersonate = rest.ImpersonationConfig{UserName: userOf(account)}
+	c, err := client.New(config, client.Options{Mapper: r.Client.RESTMapper()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // inRetraining puts fields of a spec into a Retraining that has what is needed besides.
 func inRetraining(spec map[string]any) map[string]any {
-	for field, value := range map[string]any{"model": "fraud", "run": map[string]any{"workflow": map[string]any{"template": "fraud-train"}}} {
+	for field, value := range map[string]any{"model": "fraud", "serviceAccountName": retrainer.Name, "run": map[string]any{"workflow": map[string]any{"template": "fraud-train"}}} {
 		if _, has := spec[field]; !has {
 			spec[field] = value
 		}
 	}
 	return map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.RetrainingKind,
-		"metadata": map[string]any{"name": "fraud", "namespace": "fraud"}, "spec": spec,
+		"metadata": map[string]any{"name": "fraud", "namespace": retrainer.Namespace}, "spec": spec,
 	}
 }
 
@@ -61,7 +124,7 @@ sdkVersion: kfp-2.14.0
 
 // validRetraining checks what the agent checks and the API server does not see, fills the templates in, and
 // makes what the engine would make of it. Where the cluster knows the kind of that, it is asked whether it
-// takes it; and of a pipeline its package, whether the parameters fit. Returned is what is run.
+// takes it from the account; and of a pipeline its package, whether the parameters fit. Returned is what is run.
 func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) string {
 	t.Helper()
 	var retraining v1alpha1.Retraining
@@ -93,7 +156,7 @@ func validRetraining(t *testing.T, r *rig.Rig, o unstructured.Unstructured) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted(t, r, object)
+	accepted(t, r, inNameOf(t, r, &retraining), object)
 	return object.GetKind()
 }
 

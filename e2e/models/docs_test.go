@@ -75,6 +75,7 @@ func TestDocs(t *testing.T) {
 		}
 		all = append(all, documents("policies/"+filepath.Base(path), 1, string(text))...)
 	}
+	employ(t, r, all)
 	seen := map[string]int{}
 	for _, d := range all {
 		t.Run(d.where, func(t *testing.T) {
@@ -142,16 +143,16 @@ func check(t *testing.T, r *rig.Rig, d document) []string {
 	switch {
 	case o.GetKind() == "" && partOfRetraining(o.Object):
 		o.Object = inRetraining(o.Object)
-		accepted(t, r, &o)
+		accepted(t, r, r.Client, &o)
 		return []string{"part of a Retraining", "run of " + validRetraining(t, r, o)}
 	case o.GetKind() == "":
 		o.Object = inModel(t, d.text)
-		accepted(t, r, &o)
+		accepted(t, r, r.Client, &o)
 		return []string{"Stage"}
 	case strings.HasPrefix(o.GetAPIVersion(), "kustomize.config.k8s.io/"):
 		return []string{o.GetKind()}
 	}
-	accepted(t, r, &o)
+	accepted(t, r, r.Client, &o)
 	switch text := []byte(d.text); o.GetKind() {
 	case v1alpha1.ModelKind:
 		var m v1alpha1.Model
@@ -201,8 +202,8 @@ func inModel(t *testing.T, text string) map[string]any {
 // notHere are the groups of kinds that this cluster does not know.
 var notHere = []string{"pipelines.kubeflow.org", "ray.io"}
 
-// accepted has the API server say that it would take an object, with no field that it does not know.
-func accepted(t *testing.T, r *rig.Rig, o *unstructured.Unstructured) {
+// accepted has the API server say that it would take an object of somebody, with no field that it does not know.
+func accepted(t *testing.T, r *rig.Rig, whose client.Client, o *unstructured.Unstructured) {
 	t.Helper()
 	ctx := context.Background()
 	if name := o.GetNamespace(); name != "" {
@@ -221,7 +222,7 @@ func accepted(t *testing.T, r *rig.Rig, o *unstructured.Unstructured) {
 	if namespaced && o.GetNamespace() == "" {
 		o.SetNamespace(r.Namespace)
 	}
-	if err := r.Client.Create(ctx, o.DeepCopy(), client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := whose.Create(ctx, o.DeepCopy(), client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Errorf("the API server does not take it: %v", err)
 	}
 }
