@@ -10,8 +10,10 @@ import (
 	"github.com/sluice-dev/sluice/agent/api/v1alpha1"
 	"github.com/sluice-dev/sluice/agent/engine/pipelines"
 	"github.com/sluice-dev/sluice/e2e/kfp"
+	"github.com/sluice-dev/sluice/e2e/rig"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // anEngine is a way to run something.
@@ -39,6 +41,12 @@ const given = `result:
     metrics: {auc: auc}
 `
 
+const workflowTemplate = `apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: fraud-train}
+spec: {entrypoint: evaluate, templates: [{name: evaluate, container: {image: trainer}}]}
+`
+
 var allEngines = []anEngine{
 	{
 		name: "workflow", apiVersion: "argoproj.io/v1alpha1", kind: "Workflow", outputs: given, step: "evaluate", words: []string{"step evaluate", "Error (exit code 3)"},
@@ -48,11 +56,7 @@ var allEngines = []anEngine{
     annotations: {ANNOTATIONS, fake.sluice.dev/step: evaluate}
   parameters: {rows: "5000", since: '{{ .Slot.UTC.Format "2006-01-02" }}'}
 `,
-		needs: `apiVersion: argoproj.io/v1alpha1
-kind: WorkflowTemplate
-metadata: {name: fraud-train}
-spec: {entrypoint: evaluate, templates: [{name: evaluate, container: {image: trainer}}]}
-`,
+		needs: workflowTemplate,
 	},
 	{
 		name: "trainjob", apiVersion: "trainer.kubeflow.org/v1alpha1", kind: "TrainJob", outputs: given, step: "node", words: []string{"step node", "FailedJobs", "first failed job"},
@@ -210,6 +214,57 @@ func (h *house) made(r v1alpha1.RetrainingRun, e anEngine) {
 	if a.EndedAt == nil || a.StartedAt == nil || a.EndedAt.Before(a.StartedAt) {
 		h.T.Errorf("the attempt %s began %v and ended %v", a.Name, a.StartedAt, a.EndedAt)
 	}
+}
+
+// A WorkflowTemplate that a commit deletes is missed by the next run, in Argo's words; and when it is back, all is well.
+func TestWorkflowTemplateIsDeleted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const path = "models/template.yaml"
+	h.files[path] = workflowTemplate
+	// It is suspended until the test has looked for the template, as Argo does: who stands in for it does not.
+	h.retraining("flow", "run: {workflow: {template: fraud-train, spec: {suspend: true}}}\n")
+	h.begin()
+	template := func() *unstructured.Unstructured {
+		return h.Get("argoproj.io/v1alpha1", "WorkflowTemplate", h.Namespace, "fraud-train")
+	}
+	goes := func() {
+		h.ask("flow")
+		r := h.run("flow", "has begun", func(r v1alpha1.RetrainingRun) bool {
+			return !r.Status.Phase.Ended() && len(r.Status.Attempts) == 1 && r.Status.Attempts[0].ID != ""
+		})
+		workflow := h.Get("argoproj.io/v1alpha1", "Workflow", h.Namespace, r.Status.Attempts[0].Name)
+		found := template() != nil
+		h.Update(workflow, func() {
+			if found {
+				h.must(unstructured.SetNestedField(workflow.Object, false, "spec", "suspend"))
+				return
+			}
+			now := time.Now().UTC().Format(time.RFC3339)
+			h.must(unstructured.SetNestedMap(workflow.Object, map[string]any{
+				"phase": "Error", "message": `workflowtemplates.argoproj.io "fraud-train" not found`, "startedAt": now, "finishedAt": now,
+			}, "status"))
+		})
+	}
+	goes()
+	h.ends("flow", v1alpha1.RunSucceeded)
+
+	delete(h.files, path)
+	h.push("flow: no template")
+	h.Eventually("the template is gone", func() (bool, string) { return template() == nil, fmt.Sprint(rig.Ready(h.GetOverlay("models"))) })
+	goes()
+	r := h.ended("flow", 2)[1]
+	if r.Status.Phase != v1alpha1.RunFailed {
+		t.Errorf("%s is %s", r.Name, r.Status.Phase)
+	}
+	h.says("flow", "Healthy", metav1.ConditionFalse, r.Name, `workflowtemplates.argoproj.io "fraud-train" not found`)
+
+	h.files[path] = workflowTemplate
+	h.push("flow: its template is back")
+	h.Eventually("the template is back", func() (bool, string) { return template() != nil, fmt.Sprint(rig.Ready(h.GetOverlay("models"))) })
+	goes()
+	h.ended("flow", 3)
+	h.says("flow", "Healthy", metav1.ConditionTrue)
 }
 
 // pipelines is Kubeflow Pipelines with a pipeline of the name fraud-train, of which it asks for a number of rows.
