@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -26,6 +27,9 @@ type Cluster interface {
 // Objects is the Engine of all runs that are objects of a cluster: each but those of Kubeflow Pipelines.
 type Objects struct {
 	Cluster Cluster
+	// WorkflowsURL is the address of the pages of Argo Workflows for people, for links to Workflows:
+	// https://argo.example.com. Empty for none.
+	WorkflowsURL string
 }
 
 // patience is how long one request may take: a webhook may take half a minute.
@@ -148,11 +152,21 @@ func (e Objects) State(ctx context.Context, run Run) (State, error) {
 	case err != nil:
 		return State{}, err
 	case live != nil && string(live.GetUID()) == run.ID:
-		return read(run, f, live), nil
+		s := read(run, f, live)
+		s.URL = e.page(run)
+		return s, nil
 	case run.Canceled:
 		return State{Phase: v1alpha1.RunCanceled, Message: fmt.Sprintf("%s was deleted to stop it", f.ref(run))}, nil
 	}
 	return State{}, gone(run, f)
+}
+
+// page is the address of the page about a run; empty for what has none.
+func (e Objects) page(run Run) string {
+	if e.WorkflowsURL == "" || run.Template.Workflow == nil {
+		return ""
+	}
+	return strings.TrimSuffix(e.WorkflowsURL, "/") + "/workflows/" + run.Namespace + "/" + run.Name
 }
 
 // Cancel stops what runs: as its engine wants it where that keeps the record and stays so, and by deleting

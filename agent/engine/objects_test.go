@@ -245,6 +245,27 @@ func TestStateOfWhatIsNotThere(t *testing.T) {
 	wantKind(t, err, Temporary)
 }
 
+// A Workflow has a page in Argo's UI, wherever that is; what is of another kind has none.
+func TestPages(t *testing.T) {
+	for _, c := range []struct {
+		kind     string
+		template v1alpha1.RunTemplate
+		at, page string
+	}{
+		{"Workflow", aWorkflow, "https://argo.example.com", "https://argo.example.com/workflows/fraud/fraud-1-1"},
+		{"Workflow", aWorkflow, "https://example.com/argo/", "https://example.com/argo/workflows/fraud/fraud-1-1"},
+		{"Workflow", aWorkflow, "", ""},
+		{"Job", aJob, "https://argo.example.com", ""},
+	} {
+		run := attempt(c.template)
+		run.ID = "7"
+		s, err := Objects{Cluster: newStage(ours(c.kind, run.ID)), WorkflowsURL: c.at}.State(t.Context(), run)
+		if err != nil || s.URL != c.page {
+			t.Errorf("the page of a %s at %q is %q, %v, want %q", c.kind, c.at, s.URL, err, c.page)
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	ended, going := ours("Workflow", "7"), ours("Workflow", "7")
 	ended.Object["status"] = map[string]any{"phase": "Failed"}

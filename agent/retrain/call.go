@@ -250,7 +250,7 @@ func (w *pass) engine(run engine.Run) engine.Engine {
 	if run.Template.KFP != nil {
 		return w.Pipelines(w.account)
 	}
-	return engine.Objects{Cluster: w.session}
+	return engine.Objects{Cluster: w.session, WorkflowsURL: w.WorkflowsURL}
 }
 
 // watch has changes of what runs told: then nobody asks again and again.

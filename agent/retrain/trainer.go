@@ -45,6 +45,8 @@ type Trainer struct {
 	// DefaultAccount is the ServiceAccount, in a Retraining's own namespace, that works for those which
 	// name none. Empty for the agent's own account.
 	DefaultAccount string
+	// WorkflowsURL is the address of the pages of Argo Workflows, for links to runs. Empty for none.
+	WorkflowsURL string
 	// Wake is called with a Retraining that there is an answer for. It must not block.
 	Wake func(types.NamespacedName)
 	// Conditions puts into the status of a Retraining what a pass has come to, so that it goes on record with what

@@ -77,6 +77,7 @@ type agentFlags struct {
 	pulls            int
 	allowLoopback    bool
 	pipelinesURL     string
+	workflowsURL     string
 	hooks            string
 	development      bool
 }
@@ -111,6 +112,7 @@ func newAgentCommand() *cobra.Command {
 	flags.IntVar(&f.artifacts, "artifacts", 2, "artifacts of models read at once")
 	flags.BoolVar(&f.allowLoopback, "allow-loopback-checks", false, "let analyses ask servers on the agent's own loopback, and let Kubeflow Pipelines be there; for tests and demos")
 	flags.StringVar(&f.pipelinesURL, "pipelines-url", "", "address of the pages of Kubeflow Pipelines, for links to runs, such as https://kubeflow.example.com/_/pipeline; default: no links")
+	flags.StringVar(&f.workflowsURL, "workflows-url", "", "address of the pages of Argo Workflows, for links to runs, such as https://argo.example.com; default: no links")
 	flags.BoolVar(&f.development, "log-text", false, "log as text for people instead of JSON")
 	return cmd
 }
@@ -365,7 +367,7 @@ func wireRetrainings(ctx context.Context, mgr ctrl.Manager, f agentFlags, retrai
 		Cluster: promoter.Cluster,
 		Runs:    &record.Runs{Cache: mgr.GetClient(), Index: retrain.ByRetraining, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
 		Client:  mgr.GetClient(), Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Pipelines: func(a cluster.Account) engine.Engine { return pipelines.Engine{Servers: servers, Account: a} },
+		Pipelines: func(a cluster.Account) engine.Engine { return pipelines.Engine{Servers: servers, Account: a} }, WorkflowsURL: f.workflowsURL,
 		Results:   result.Reader{Inspector: promoter.Artifacts.Inspector, Live: mgr.GetAPIReader()},
 		Inspector: artifact.NewInspector(data), Meter: promoter.Samples.Meter,
 		Git: git, DefaultAccount: f.defaultAccount, Wake: retrainings.Wake, Conditions: retrainings.Conditions,

@@ -211,6 +211,13 @@ func (h *house) made(r v1alpha1.RetrainingRun, e anEngine) {
 	if o == nil || string(o.GetUID()) != a.ID || o.GetLabels()[v1alpha1.RunLabel] != r.Name || len(o.GetOwnerReferences()) != 1 || o.GetOwnerReferences()[0].UID != r.UID {
 		h.T.Errorf("the object of the attempt %+v is %v", a, o)
 	}
+	page := ""
+	if e.kind == "Workflow" {
+		page = argo + "workflows/" + h.Namespace + "/" + a.Name
+	}
+	if a.URL != page {
+		h.T.Errorf("the page of the attempt %s is %q, want %q", a.Name, a.URL, page)
+	}
 	if a.EndedAt == nil || a.StartedAt == nil || a.EndedAt.Before(a.StartedAt) {
 		h.T.Errorf("the attempt %s began %v and ended %v", a.Name, a.StartedAt, a.EndedAt)
 	}

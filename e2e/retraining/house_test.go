@@ -46,7 +46,7 @@ var streetOnce struct {
 }
 
 func TestMain(m *testing.M) {
-	status := rig.Main(m, "--allow-loopback-checks")
+	status := rig.Main(m, "--allow-loopback-checks", "--workflows-url="+argo)
 	if s := streetOnce.street; s != nil {
 		if err := s.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -55,6 +55,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(status)
 }
+
+// argo is where the pages of Workflows would be.
+const argo = "https://argo.example.com/"
 
 // organisation owns all repositories.
 const organisation = "street"
