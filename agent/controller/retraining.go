@@ -90,11 +90,11 @@ func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	r.announce(ctx, before, o, report)
+	r.Metrics.Retrained(o, report.Ended, missedSlots(report)) // whatever becomes of the rest
 	if report.Failed != nil {
 		log.FromContext(ctx).Info("the pass comes again", "reason", report.Failed.Error())
 	}
 	if report.Failed != nil && report.Brief {
-		r.Metrics.Retrained(o, report.Ended, missedSlots(report))
 		return ctrl.Result{RequeueAfter: max(time.Until(report.Again), time.Millisecond)}, nil
 	}
 	if err := r.tell(ctx, before.Status.Conditions, o, report); err != nil && !apierrors.IsConflict(err) {
@@ -102,7 +102,7 @@ func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Re
 	} else if err != nil {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
-	r.Metrics.Retrained(o, report.Ended, missedSlots(report))
+	r.Metrics.Retrained(o, report.Ending, 0)
 	r.Metrics.Ready(v1alpha1.RetrainingKind, o.Namespace, o.Name, report.Err == nil && report.Failed == nil)
 	if report.Again.IsZero() {
 		return ctrl.Result{}, nil

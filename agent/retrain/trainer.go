@@ -106,9 +106,9 @@ type Report struct {
 	Message string
 	// Unhealthy says why somebody should look; empty if all is well.
 	Unhealthy string
-	// Moved are the runs whose phase changed, as they are now, and Ended those that are counted as ended with
-	// this pass. Missed are slots that were missed for good.
-	Moved, Ended []v1alpha1.RetrainingRun
+	// Moved are the runs whose phase changed, as they are now; Ended those that count as ended by what the pass has
+	// put on record, and Ending those that do when Status is on record. Missed are slots that were missed for good.
+	Moved, Ended, Ending []v1alpha1.RetrainingRun
 	Missed       []slot.Skip
 	// Again is when to come back though nothing happens; zero for never.
 	Again time.Time
@@ -203,7 +203,7 @@ func (t *Trainer) Pass(ctx context.Context, r *v1alpha1.Retraining, now time.Tim
 	}
 	w.report.Brief = w.report.Failed != nil && w.memory.failed <= mostRereads
 	if !w.report.Brief {
-		w.report.Ended = append(w.report.Ended, w.counted...) // they go on record with the status
+		w.report.Ending = w.counted
 	}
 	if w.report.Failed == nil {
 		return w.report
