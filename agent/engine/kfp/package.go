@@ -37,7 +37,7 @@ type Package struct {
 	Digest string
 	// Version is the name of the version that has this content.
 	Version string
-	// Parameters by their names.
+	// Parameters that a run can be given, by their names.
 	Parameters map[string]Parameter
 	// Spec is the pipeline, and Platform what is for Kubernetes, if there is such, as canonical JSON.
 	Spec, Platform json.RawMessage
@@ -212,9 +212,11 @@ func newPackage(spec, platform json.RawMessage) (Package, error) {
 		sum.Write(platform)
 	}
 	digest := hex.EncodeToString(sum.Sum(nil))
+	parameters := read.Root.InputDefinitions.Parameters
+	maps.DeleteFunc(parameters, func(_ string, p Parameter) bool { return !p.givable() })
 	return Package{
 		Name: read.PipelineInfo.Name, Digest: "sha256:" + digest, Version: versionPrefix + digest[:versionDigits],
-		Parameters: read.Root.InputDefinitions.Parameters, Spec: spec, Platform: platform,
+		Parameters: parameters, Spec: spec, Platform: platform,
 	}, nil
 }
 
@@ -263,8 +265,8 @@ func (p ir) check(spec json.RawMessage) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Root.InputDefinitions.Parameters)) {
-		if kind := p.Root.InputDefinitions.Parameters[name].Type; !slices.Contains(kinds, kind) {
-			return sayf(Invalid, "the parameter %s of the pipeline has the type %q, which a pipeline cannot be given: use one of %s", printable(name), printable(kind), strings.Join(kinds, ", "))
+		if parameter := p.Root.InputDefinitions.Parameters[name]; !parameter.givable() && !parameter.Optional {
+			return sayf(Invalid, "the parameter %s of the pipeline has the type %q, which a pipeline cannot be given: use one of %s", printable(name), printable(parameter.Type), strings.Join(kinds, ", "))
 		}
 	}
 	return nil

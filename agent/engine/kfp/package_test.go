@@ -1,6 +1,7 @@
 package kfp
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -8,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sluice-dev/sluice/e2e/kfp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -60,6 +64,94 @@ func TestPackageGolden(t *testing.T) {
 	}
 	if b.String() != string(want) {
 		t.Errorf("have\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// What editors of notebooks have kfp compile: long names, graphs in graphs, code with all sorts of characters in it, and a
+// second document that says what Kubernetes is to do. It comes to Kubeflow Pipelines as it was.
+func TestPackageOfANotebook(t *testing.T) {
+	content, err := os.ReadFile("testdata/notebook.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadPackage(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "churn-notebook-20261125" || len(p.Parameters) != 4 || string(p.Parameters["depths"].Default) != "[3,5]" {
+		t.Errorf("it is %+v", p)
+	}
+	const label = "exec-cells-9-to-14-train-a-gradient-boosted-model-of-the-customers-who-left"
+	const code = "# The cells, in Zürich \U0001F600:\n\ndef cells(depth: int):\n    text = '''\n---\nnot: a document\n...\n'''\n    path = \"s3:\\\\bucket\"\n    return {\"yes\": depth}\t# a tab\n"
+	whole := func(where string, spec, platform any) {
+		t.Helper()
+		container := under(spec, "deploymentSpec", "executors", label, "container")
+		if got := under(container, "command").([]any)[2]; got != code {
+			t.Errorf("%s the code is %q", where, got)
+		}
+		if got := under(under(container, "env").([]any)[1], "value"); got != "yes" {
+			t.Errorf("%s the variable is %v", where, got)
+		}
+		if got := under(platform, "platforms", "kubernetes", "deploymentSpec", "executors", label, "activeDeadlineSeconds"); got != "7200" {
+			t.Errorf("%s the deadline is %v", where, got)
+		}
+	}
+
+	w := newWorld(t, kfp.Options{})
+	v, err := w.client.Deliver(t.Context(), namespace, "churn", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := w.client.describe(t.Context(), v)
+	if err != nil || there.Digest != p.Digest {
+		t.Fatalf("it is %s there, and was %s: %v", there.Digest, p.Digest, err)
+	}
+	whole("there", document(t, there.Spec), document(t, there.Platform))
+	values, err := there.Values(map[string]string{"table": "s3://data/churn/", "depths": "[3]", "threshold": "1e-06"}, nil)
+	if err != nil || values["threshold"] != json.Number("1e-06") {
+		t.Errorf("%v, %v", values, err)
+	}
+
+	n, c := newNative(fine, fine)
+	if v, err = n.Deliver(t.Context(), namespace, p.Name, p); err != nil {
+		t.Fatal(err)
+	}
+	o := object(NativeVersion, namespace, p.Name+"-"+v.Name)
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+		t.Fatal(err)
+	}
+	whole("as an object", under(o.Object, "spec", "pipelineSpec"), under(o.Object, "spec", "platformSpec"))
+}
+
+// under is the value on a path of fields, and nil where there is none.
+func under(value any, path ...string) any {
+	for _, field := range path {
+		fields, _ := value.(map[string]any)
+		value = fields[field]
+	}
+	return value
+}
+
+func document(t *testing.T, data json.RawMessage) (value any) {
+	t.Helper()
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// A component that is compiled alone can have a parameter that only Kubeflow Pipelines fills in: it runs without.
+func TestPackageOfAComponent(t *testing.T) {
+	const filled = `"root":{"inputDefinitions":{"parameters":{"rows":{"parameterType":"NUMBER_INTEGER"},"status":{"parameterType":"TASK_FINAL_STATUS","isOptional":true}}},`
+	p, err := ReadPackage([]byte(strings.Replace(smallest("x"), `"root":{`, filled, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if values, err := p.Values(map[string]string{"rows": "7"}, nil); err != nil || len(values) != 1 {
+		t.Errorf("%v, %v", values, err)
+	}
+	if _, err := p.Values(map[string]string{"rows": "7", "status": "{}"}, nil); err == nil || !strings.Contains(err.Error(), "status is unknown: it has rows") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -14,6 +14,10 @@ import (
 // kinds of values that a parameter of a pipeline can have.
 var kinds = []string{"BOOLEAN", "LIST", "NUMBER_DOUBLE", "NUMBER_INTEGER", "STRING", "STRUCT"}
 
+// givable tells whether a run can be given it. What is filled in by Kubeflow Pipelines, such as how a task has ended, is
+// one of a pipeline too where a single component was compiled as one.
+func (p Parameter) givable() bool { return slices.Contains(kinds, p.Type) }
+
 // Values are the parameters of a run as they are sent, of texts and of values that are no texts. A text
 // is read as what the parameter's type is: 3 is a number for NUMBER_INTEGER and a text for STRING. The
 // error names each parameter that is wrong, missing or unknown.
