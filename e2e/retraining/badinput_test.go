@@ -75,7 +75,7 @@ func TestWhatEnginesRefuse(t *testing.T) {
 	h.account()
 	cases := []struct{ name, spec, words string }{
 		{"unknown-kind", "run: {object: {apiVersion: nowhere.example.com/v1, kind: Nothing, template: {}, succeeded: 'true', failed: 'false'}}\n", "does not know the kind Nothing"},
-		{"operator", "run: {trainingJob: {kind: MPIJob, spec: {}}}\n", "install the training-operator"},
+		{"operator", "run: {trainingJob: {kind: XGBoostJob, spec: {}}}\n", "install the training-operator"},
 		{"namespace", "run: {object: {apiVersion: v1, kind: Namespace, template: {}, succeeded: 'true', failed: 'false'}}\n", "are not in namespaces"},
 		{"role", "run: {object: {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, template: {rules: []}, succeeded: 'true', failed: 'false'}}\n", "are not in namespaces"},
 		{"runtime", "run: {trainJob: {spec: {runtimeRef: {name: nowhere}}}}\n", "there is no ClusterTrainingRuntime.trainer.kubeflow.org/nowhere"},

@@ -149,7 +149,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		kills[after]++
 		known, _ = h.steps() // with what it did until then
 		had = begun()
-		h.StartAgent("--allow-loopback-checks")
+		h.StartAgent(flags...)
 	}
 	deadline := time.Now().Add(2 * rig.Patience)
 	for still := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -216,7 +216,7 @@ func TestTwoAgentsFight(t *testing.T) {
 	h.retraining("kfp", "schedules: [\"@every 3s\"]\nmissed: All\nhistoryLimit: 100\n"+piped)
 	made := h.watchJobs()
 	other := h.Replica()
-	other.StartAgent("--allow-loopback-checks")
+	other.StartAgent(flags...)
 	h.begin()
 	succeeded := func(name string) int { return int(h.get(name).Status.Streak) }
 	h.Eventually("four runs of each have succeeded", func() (bool, string) {

@@ -46,7 +46,7 @@ var streetOnce struct {
 }
 
 func TestMain(m *testing.M) {
-	status := rig.Main(m, "--allow-loopback-checks", "--workflows-url="+argo)
+	status := rig.Main(m, flags...)
 	if s := streetOnce.street; s != nil {
 		if err := s.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -58,6 +58,9 @@ func TestMain(m *testing.M) {
 
 // argo is where the pages of Workflows would be.
 const argo = "https://argo.example.com/"
+
+// flags of the agent, whoever starts it.
+var flags = []string{"--allow-loopback-checks", "--workflows-url=" + argo}
 
 // organisation owns all repositories.
 const organisation = "street"

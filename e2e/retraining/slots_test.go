@@ -106,9 +106,9 @@ func TestAgentIsDownOverThreeSlots(t *testing.T) {
 	h.train(h.writes("0.947"))
 	h.files["models/anything.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: anything}\n"
 	h.begin()
-	names, first := h.expectingSlots(job+result, func([]string) { h.KillAgent() }, func() { h.StartAgent("--allow-loopback-checks") })
+	names, first := h.expectingSlots(job+result, func([]string) { h.KillAgent() }, func() { h.StartAgent(flags...) })
 	passed(first.Add(2 * every))
-	h.StartAgent("--allow-loopback-checks")
+	h.StartAgent(flags...)
 
 	for n, name := range names[:2] {
 		policy := []string{"Skip", "Latest"}[n]
