@@ -202,7 +202,7 @@ func (b *bench) retrainings(count int) {
 func TestRetrainingCounts(t *testing.T) {
 	r := newRetrainings(t, 100)
 	// Each is applied, and its status is written once: what was decided, with what is said of it.
-	expect(t, "first apply", r.schedule(), 0, limits{calls: 100*3 + 60, status: 110, writes: 110, renders: 2})
+	expect(t, "first apply", r.schedule(), 0, limits{calls: 100*3 + 60, status: 125, writes: 110, renders: 2})
 	expect(t, "quiet", r.quiet(5*time.Second), 0, limits{})
 	expect(t, "a restart", r.restart(), 0, limits{calls: 15, kept: 2})
 	// A run is a record and a Job, with the status of both and of the Retraining, and the events.
