@@ -132,8 +132,36 @@ func (s *Server) Stop() error {
 }
 
 // Pause stops the server where it is: it takes connections and does not answer, as when a
-// machine hangs.
-func (s *Server) Pause() error { return s.process.Signal(syscall.SIGSTOP) }
+// machine hangs. It returns when all of its threads have stopped: a signal only asks for that.
+func (s *Server) Pause() error {
+	if err := s.process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		stopped, err := s.stopped()
+		if stopped || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errors.New("prometheus goes on though it was told to stop")
+		}
+	}
+}
+
+// stopped tells whether each thread of the server is stopped.
+func (s *Server) stopped() (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			return false, err
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false, nil
+		}
+	}
+	return len(threads) > 0, err
+}
 
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.process.Signal(syscall.SIGCONT) }
