@@ -109,7 +109,7 @@ type Report struct {
 	// Moved are the runs whose phase changed, as they are now; Ended those that count as ended by what the pass has
 	// put on record, and Ending those that do when Status is on record. Missed are slots that were missed for good.
 	Moved, Ended, Ending []v1alpha1.RetrainingRun
-	Missed       []slot.Skip
+	Missed               []slot.Skip
 	// Again is when to come back though nothing happens; zero for never.
 	Again time.Time
 }
