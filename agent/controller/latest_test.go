@@ -32,20 +32,20 @@ func TestWhatIsWrittenIsKeptUntilTheCacheHasIt(t *testing.T) {
 			return c.Get(ctx, key, o, options...)
 		},
 	}).Build()
-	r := &Retrainings{Client: c, latest: map[types.NamespacedName]*v1alpha1.Retraining{}}
+	var l latest[v1alpha1.Retraining, *v1alpha1.Retraining]
 	got := func() string {
 		t.Helper()
-		o, err := r.get(context.Background(), name)
+		o, err := l.get(context.Background(), c, name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return o.ResourceVersion
 	}
 	comes := func(version string) {
-		r.written().Update(context.Background(), event.UpdateEvent{ObjectOld: at("99"), ObjectNew: at(version)}, nil)
+		l.arrivals().Update(context.Background(), event.UpdateEvent{ObjectOld: at("99"), ObjectNew: at(version)}, nil)
 	}
 
-	r.remember(at("101"))
+	l.remember(c, at("101"))
 	if got() != "101" {
 		t.Error("what was written is not known while the cache is behind")
 	}
@@ -57,10 +57,10 @@ func TestWhatIsWrittenIsKeptUntilTheCacheHasIt(t *testing.T) {
 		t.Error("what was written is not known to a pass that read the cache just before the cache had it")
 	}
 	after = func() {}
-	if len(r.latest) > 0 {
+	if len(l.kept) > 0 {
 		t.Error("what was written is kept though the cache has it")
 	}
-	if r.remember(at("99")); len(r.latest) > 0 {
+	if l.remember(c, at("99")); len(l.kept) > 0 {
 		t.Error("what was written is kept though the cache had it before the answer came")
 	}
 }

@@ -32,10 +32,11 @@ type Models struct {
 
 	queue waker
 
+	share  share
+	latest latest[v1alpha1.Model, *v1alpha1.Model]
+
 	mu      gosync.Mutex
-	known   map[types.NamespacedName]types.NamespacedName // of those worked on here, by what they are shared
-	waiting map[types.NamespacedName]bool                 // for kinds or namespaces
-	latest  map[types.NamespacedName]*v1alpha1.Model      // as last written, until the cache has it
+	waiting map[types.NamespacedName]bool // for kinds or namespaces
 }
 
 // Notify wakes the Model that owns an object that changed. It never blocks.
@@ -57,44 +58,14 @@ func (r *Models) Arrived() {
 
 // wakeAll wakes every Model that is worked on here.
 func (r *Models) wakeAll() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for name := range r.known {
+	for _, name := range r.share.all() {
 		r.queue.wake(name, gathering)
 	}
 }
 
-// shared is the name by which an object is shared among replicas: the Repository that it comes from, or to
-// which its results go, so that the replica which works on it has the mirror; or its own, if it has to do
-// with none.
-func shared(ctx context.Context, c client.Reader, m client.Object) types.NamespacedName {
-	if r, is := m.(*v1alpha1.Retraining); is && r.Spec.Result != nil && r.Spec.Result.Propose != nil {
-		if ref := r.Spec.Result.Propose.RepositoryRef; ref != nil {
-			return ref.In(r.Namespace)
-		}
-	}
-	if o := overlayOf(ctx, c, m); o != nil {
-		return o.Follows()
-	}
-	return client.ObjectKeyFromObject(m)
-}
-
-// overlayOf returns the Overlay that applies an object; nil if there is none.
-func overlayOf(ctx context.Context, c client.Reader, o client.Object) *v1alpha1.Overlay {
-	name := o.GetLabels()[v1alpha1.OverlayLabel]
-	if name == "" {
-		return nil
-	}
-	var overlay v1alpha1.Overlay
-	if err := c.Get(ctx, client.ObjectKey{Namespace: o.GetLabels()[v1alpha1.OverlayNamespaceLabel], Name: name}, &overlay); err != nil {
-		return nil
-	}
-	return &overlay
-}
-
 // Reconcile takes one Model as far as it can go now.
 func (r *Models) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	m, err := r.get(ctx, req.NamespacedName)
+	m, err := r.latest.get(ctx, r.Client, req.NamespacedName)
 	if apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
@@ -102,23 +73,7 @@ func (r *Models) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	by := shared(ctx, r.Client, m)
-	ctx, done, mine := r.Shares.Hold(ctx, by)
-	if !mine {
-		if !r.Shares.Mine(by) {
-			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
-		}
-		return ctrl.Result{}, nil
-	}
-	defer done()
-	r.mu.Lock()
-	r.known[req.NamespacedName] = by
-	r.mu.Unlock()
-	result, err := r.work(ctx, m)
-	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
-	}
-	return result, err
+	return r.share.turn(ctx, r.Shares, r.Client, m, r.forget, func(ctx context.Context) (ctrl.Result, error) { return r.work(ctx, m) })
 }
 
 // work takes a Model that is this replica's as far as it can go now.
@@ -130,7 +85,7 @@ func (r *Models) work(ctx context.Context, m *v1alpha1.Model) (ctrl.Result, erro
 		if err := r.Client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
-		r.remember(m)
+		r.latest.remember(r.Client, m)
 	}
 	before := m.DeepCopy()
 	requested, _ := meta.ReconcileAnnotationValue(m.Annotations)
@@ -215,45 +170,22 @@ func (r *Models) farewell(ctx context.Context, m *v1alpha1.Model) (ctrl.Result, 
 	return ctrl.Result{}, client.IgnoreNotFound(r.Client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
-// get reads a Model from the cache, or as it was last written if the cache is behind.
-func (r *Models) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Model, error) {
-	var m v1alpha1.Model
-	if err := r.Client.Get(ctx, name, &m); err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if written := r.latest[name]; written != nil {
-		if written.UID == m.UID && record.Older(m.ResourceVersion, written.ResourceVersion) {
-			return written.DeepCopy(), nil
-		}
-		delete(r.latest, name)
-	}
-	return &m, nil
-}
-
 func (r *Models) write(ctx context.Context, before, m *v1alpha1.Model) error {
 	version := m.ResourceVersion
 	if err := record.ModelStatus(ctx, r.Client, before, m); err != nil {
 		return err
 	}
 	if m.ResourceVersion != version {
-		r.remember(m)
+		r.latest.remember(r.Client, m)
 	}
 	return nil
 }
 
-func (r *Models) remember(m *v1alpha1.Model) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.latest[client.ObjectKeyFromObject(m)] = m.DeepCopy()
-}
-
 func (r *Models) forget(name types.NamespacedName) {
+	r.share.forget(name)
+	r.latest.forget(name)
 	r.mu.Lock()
-	delete(r.known, name)
 	delete(r.waiting, name)
-	delete(r.latest, name)
 	r.mu.Unlock()
 	r.Promoter.Forget(agent.Owner{Kind: agent.ModelOwner, Namespace: name.Namespace, Name: name.Name})
 	r.Metrics.Gone(v1alpha1.ModelKind, name.Namespace, name.Name)
@@ -261,46 +193,22 @@ func (r *Models) forget(name types.NamespacedName) {
 
 // Take reads the records of the Models of some shards.
 func (r *Models) Take(ctx context.Context, of shard.Set) error {
-	var all v1alpha1.ModelList
-	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // one that is missing here is read when it comes
-		return err
-	}
 	taken := map[agent.Owner]bool{}
-	for n := range all.Items {
-		if of.Has(shared(ctx, r.Client, &all.Items[n])) {
-			taken[promotion.OwnerOf(&all.Items[n])] = true
-		}
-	}
-	if len(taken) == 0 {
-		return nil
+	err := eachShared(ctx, r.Client, &v1alpha1.ModelList{}, of, func(o client.Object) { taken[promotion.OwnerOf(o.(*v1alpha1.Model))] = true })
+	if err != nil || len(taken) == 0 { // one that is missing here is read when it comes
+		return err
 	}
 	return r.Promoter.Inventories.Stock(ctx, taken)
 }
 
 // Begin has all Models of the shards reconciled.
 func (r *Models) Begin(of shard.Set) {
-	var all v1alpha1.ModelList
-	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
-		return // only when the agent ends
-	}
-	for n := range all.Items {
-		if of.Has(shared(context.Background(), r.Client, &all.Items[n])) {
-			r.queue.wake(client.ObjectKeyFromObject(&all.Items[n]), 0)
-		}
-	}
+	begin(r.Client, &v1alpha1.ModelList{}, of, &r.queue)
 }
 
 // Leave forgets the Models of the shards.
 func (r *Models) Leave(of shard.Set) {
-	var left []types.NamespacedName
-	r.mu.Lock()
-	for name, by := range r.known {
-		if of.Has(by) {
-			left = append(left, name)
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range left {
+	for _, name := range r.share.in(of) {
 		r.forget(name)
 	}
 }

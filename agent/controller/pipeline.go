@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	gosync "sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -33,13 +32,11 @@ type Pipelines struct {
 
 	queue waker
 
-	mu    gosync.Mutex
-	known map[types.NamespacedName]types.NamespacedName // of those worked on here, by what they are shared
+	share share
 }
 
 // SetupPipelines registers the reconciler of Pipelines.
 func SetupPipelines(mgr ctrl.Manager, pipelines *Pipelines, parallel int) error {
-	pipelines.known = map[types.NamespacedName]types.NamespacedName{}
 	asked := predicate.Or(predicate.GenerationChangedPredicate{}, requested{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).Named("pipeline").
 		For(&v1alpha1.Pipeline{}, builder.WithPredicates(asked)).
@@ -67,23 +64,7 @@ func (r *Pipelines) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	by := shared(ctx, r.Client, &p)
-	ctx, done, mine := r.Shares.Hold(ctx, by)
-	if !mine {
-		if !r.Shares.Mine(by) {
-			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
-		}
-		return ctrl.Result{}, nil
-	}
-	defer done()
-	r.mu.Lock()
-	r.known[req.NamespacedName] = by
-	r.mu.Unlock()
-	result, err := r.work(ctx, &p)
-	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
-	}
-	return result, err
+	return r.share.turn(ctx, r.Shares, r.Client, &p, r.forget, func(ctx context.Context) (ctrl.Result, error) { return r.work(ctx, &p) })
 }
 
 // work takes a Pipeline that is this replica's as far as it can go now.
@@ -132,9 +113,7 @@ func (r *Pipelines) announce(ctx context.Context, before, p *v1alpha1.Pipeline, 
 }
 
 func (r *Pipelines) forget(name types.NamespacedName) {
-	r.mu.Lock()
-	delete(r.known, name)
-	r.mu.Unlock()
+	r.share.forget(name)
 	r.Deliverer.Forget(name)
 	r.Metrics.Gone(v1alpha1.PipelineKind, name.Namespace, name.Name)
 }
@@ -144,28 +123,12 @@ func (r *Pipelines) Take(context.Context, shard.Set) error { return nil }
 
 // Begin has all Pipelines of the shards reconciled.
 func (r *Pipelines) Begin(of shard.Set) {
-	var all v1alpha1.PipelineList
-	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
-		return // only when the agent ends
-	}
-	for n := range all.Items {
-		if of.Has(shared(context.Background(), r.Client, &all.Items[n])) {
-			r.Wake(client.ObjectKeyFromObject(&all.Items[n]))
-		}
-	}
+	begin(r.Client, &v1alpha1.PipelineList{}, of, &r.queue)
 }
 
 // Leave forgets the Pipelines of the shards.
 func (r *Pipelines) Leave(of shard.Set) {
-	var left []types.NamespacedName
-	r.mu.Lock()
-	for name, by := range r.known {
-		if of.Has(by) {
-			left = append(left, name)
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range left {
+	for _, name := range r.share.in(of) {
 		r.forget(name)
 	}
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	gosync "sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/agent"
@@ -32,9 +31,8 @@ type Retrainings struct {
 
 	queue waker
 
-	mu     gosync.Mutex
-	known  map[types.NamespacedName]types.NamespacedName // of those worked on here, by what they are shared
-	latest map[types.NamespacedName]*v1alpha1.Retraining // as last written, until the cache has it
+	share  share
+	latest latest[v1alpha1.Retraining, *v1alpha1.Retraining]
 }
 
 // Notify wakes the Retraining that has something running which changed. It never blocks.
@@ -49,7 +47,7 @@ func (r *Retrainings) Wake(name types.NamespacedName) { r.queue.wake(name, 0) }
 
 // Reconcile takes one Retraining as far as it can go now.
 func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	o, err := r.get(ctx, req.NamespacedName)
+	o, err := r.latest.get(ctx, r.Client, req.NamespacedName)
 	if apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
@@ -57,34 +55,18 @@ func (r *Retrainings) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	by := shared(ctx, r.Client, o)
-	ctx, done, mine := r.Shares.Hold(ctx, by)
-	if !mine {
-		if !r.Shares.Mine(by) {
-			r.forget(req.NamespacedName) // it was, before its Overlay went elsewhere
-		}
-		return ctrl.Result{}, nil
-	}
-	defer done()
-	if !o.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
-	r.mu.Lock()
-	r.known[req.NamespacedName] = by
-	r.mu.Unlock()
-	result, err := r.work(ctx, o)
-	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the work was ended: what was cut off is no failure
-	}
-	return result, err
+	return r.share.turn(ctx, r.Shares, r.Client, o, r.forget, func(ctx context.Context) (ctrl.Result, error) { return r.work(ctx, o) })
 }
 
 // work takes a Retraining that is this replica's as far as it can go now.
 func (r *Retrainings) work(ctx context.Context, o *v1alpha1.Retraining) (ctrl.Result, error) {
+	if !o.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
 	before := o.DeepCopy()
 	report := r.Trainer.Pass(ctx, o, time.Now())
 	if o.ResourceVersion != before.ResourceVersion {
-		r.remember(o)
+		r.latest.remember(r.Client, o)
 	}
 	if ctx.Err() != nil {
 		return ctrl.Result{}, nil
@@ -130,7 +112,7 @@ func (r *Retrainings) tell(ctx context.Context, said []metav1.Condition, o *v1al
 		return err
 	}
 	if o.ResourceVersion != before.ResourceVersion {
-		r.remember(o)
+		r.latest.remember(r.Client, o)
 	}
 	return nil
 }
@@ -200,55 +182,9 @@ func (r *Retrainings) announce(ctx context.Context, before, o *v1alpha1.Retraini
 	}
 }
 
-// get reads a Retraining from the cache, or as it was last written if the cache is behind.
-func (r *Retrainings) get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Retraining, error) {
-	r.mu.Lock()
-	written := r.latest[name] // before the cache is read: what is dropped after that is newer than what was read
-	r.mu.Unlock()
-	var o v1alpha1.Retraining
-	if err := r.Client.Get(ctx, name, &o); err != nil {
-		return nil, err
-	}
-	if written != nil && !reaches(&o, written) {
-		return written.DeepCopy(), nil
-	}
-	r.seen(&o)
-	return &o, nil
-}
-
-// reaches tells whether the cache has what was written, or another object of the same name.
-func reaches(cached, written *v1alpha1.Retraining) bool {
-	return cached.UID != written.UID || !record.Older(cached.ResourceVersion, written.ResourceVersion)
-}
-
-// remember keeps a Retraining as it was written, until the cache has it. The cache may have it before the answer
-// to the write is here, and then no event comes any more.
-func (r *Retrainings) remember(o *v1alpha1.Retraining) {
-	name := client.ObjectKeyFromObject(o)
-	r.mu.Lock()
-	r.latest[name] = o.DeepCopy()
-	r.mu.Unlock()
-	var cached v1alpha1.Retraining
-	if err := r.Client.Get(context.Background(), name, &cached); err == nil {
-		r.seen(&cached)
-	}
-}
-
-// seen drops what was kept of a Retraining that the cache has.
-func (r *Retrainings) seen(o *v1alpha1.Retraining) {
-	name := client.ObjectKeyFromObject(o)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if written := r.latest[name]; written != nil && reaches(o, written) {
-		delete(r.latest, name)
-	}
-}
-
 func (r *Retrainings) forget(name types.NamespacedName) {
-	r.mu.Lock()
-	delete(r.known, name)
-	delete(r.latest, name)
-	r.mu.Unlock()
+	r.share.forget(name)
+	r.latest.forget(name)
 	r.Trainer.Forget(name)
 	r.Metrics.Gone(v1alpha1.RetrainingKind, name.Namespace, name.Name)
 }
@@ -258,28 +194,12 @@ func (r *Retrainings) Take(context.Context, shard.Set) error { return nil }
 
 // Begin has all Retrainings of the shards reconciled.
 func (r *Retrainings) Begin(of shard.Set) {
-	var all v1alpha1.RetrainingList
-	if err := r.Client.List(context.Background(), &all, client.UnsafeDisableDeepCopy); err != nil {
-		return // only when the agent ends
-	}
-	for n := range all.Items {
-		if of.Has(shared(context.Background(), r.Client, &all.Items[n])) {
-			r.queue.wake(client.ObjectKeyFromObject(&all.Items[n]), 0)
-		}
-	}
+	begin(r.Client, &v1alpha1.RetrainingList{}, of, &r.queue)
 }
 
 // Leave forgets the Retrainings of the shards.
 func (r *Retrainings) Leave(of shard.Set) {
-	var left []types.NamespacedName
-	r.mu.Lock()
-	for name, by := range r.known {
-		if of.Has(by) {
-			left = append(left, name)
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range left {
+	for _, name := range r.share.in(of) {
 		r.forget(name)
 	}
 }

@@ -72,8 +72,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, repositories *Repositories, ov
 
 // SetupModels registers the reconcilers of Models and ModelVersions.
 func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions *ModelVersions, parallel int) error {
-	models.known, models.waiting = map[types.NamespacedName]types.NamespacedName{}, map[types.NamespacedName]bool{}
-	models.latest = map[types.NamespacedName]*v1alpha1.Model{}
+	models.waiting = map[types.NamespacedName]bool{}
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &v1alpha1.ModelVersion{}, promotion.ByModel, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.ModelVersion).Spec.Model}
@@ -95,6 +94,7 @@ func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions
 	return ctrl.NewControllerManagedBy(mgr).Named("model").
 		For(&v1alpha1.Model{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&models.queue).
+		Watches(&v1alpha1.Model{}, models.latest.arrivals()).
 		Watches(&v1alpha1.ModelVersion{}, models.versions(), builder.WithPredicates(asked)).
 		Watches(&v1alpha1.Promotion{}, models.promotions(), builder.WithPredicates(disappears)).
 		Watches(&v1alpha1.PromotionPolicy{}, models.policies(), builder.WithPredicates(asked)).
@@ -106,7 +106,6 @@ func SetupModels(ctx context.Context, mgr ctrl.Manager, models *Models, versions
 
 // SetupRetrainings registers the reconciler of Retrainings.
 func SetupRetrainings(ctx context.Context, mgr ctrl.Manager, retrainings *Retrainings, parallel int) error {
-	retrainings.known, retrainings.latest = map[types.NamespacedName]types.NamespacedName{}, map[types.NamespacedName]*v1alpha1.Retraining{}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.RetrainingRun{}, retrain.ByRetraining, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.RetrainingRun).Spec.Retraining}
 	}); err != nil {
@@ -116,20 +115,12 @@ func SetupRetrainings(ctx context.Context, mgr ctrl.Manager, retrainings *Retrai
 	return ctrl.NewControllerManagedBy(mgr).Named("retraining").
 		For(&v1alpha1.Retraining{}, builder.WithPredicates(asked)).
 		WatchesRawSource(&retrainings.queue).
-		Watches(&v1alpha1.Retraining{}, retrainings.written()).
+		Watches(&v1alpha1.Retraining{}, retrainings.latest.arrivals()).
 		Watches(&v1alpha1.RetrainingRun{}, retrainings.runs(), builder.WithPredicates(predicate.Or(disappears, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.Pipeline{}, retrainings.pipelines()).
 		Watches(&v1alpha1.Overlay{}, applied(retrainings.Client, func() client.ObjectList { return &v1alpha1.RetrainingList{} }, retrainings.Wake), builder.WithPredicates(moves)).
 		WatchesMetadata(partial("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), retrainings.definitions(), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel, LogConstructor: logger("retraining")}).Complete(retrainings)
-}
-
-// written drops what was kept of a Retraining until the cache has it. Without it that would be kept until the next
-// pass, which may be days away.
-func (r *Retrainings) written() handler.EventHandler {
-	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		r.seen(e.ObjectNew.(*v1alpha1.Retraining))
-	}}
 }
 
 // runs wakes the Retraining of a run that was deleted, or is to be canceled.
