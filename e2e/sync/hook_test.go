@@ -74,7 +74,10 @@ func TestHooks(t *testing.T) {
 	repo := r.GetRepository("platform")
 	r.secret("hooks", map[string]string{"token": token + "\n"})
 	r.Update(repo, func() { repo.Spec.Timeout.Duration *= 2 }) // the Secret is read at once, and not in a minute
-	r.arrives("one")
+	r.Eventually("it has looked as its new spec has it", func() (bool, string) {
+		now := r.GetRepository("platform")
+		return now.Status.ObservedGeneration == now.Generation, fmt.Sprintf("%d of %d", now.Status.ObservedGeneration, now.Generation)
+	})
 
 	before := r.server.Traffic()
 	for _, c := range []struct{ repository, body, secret string }{
